@@ -1,0 +1,65 @@
+"""``emotion models``: the models that are here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from emotion_core.errors import EmotionError
+from emotion_core.runtime.card import ModelCard, card_path
+from emotion_core.runtime.store import DEFAULT_MODEL, find_file, find_model, known_files_here, model_dir, model_names
+
+
+def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "models",
+        help="list models, or show a model's card",
+        description="List the bundled models and those in the model store, or show one model's card in full.",
+    )
+    parser.add_argument("name", nargs="?", help="show the card of this model (a name or a path)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the list or one card."""
+    if args.name:
+        card = _card(find_model(args.name))
+        print(card.to_json(), end="") if args.json else _show(card)
+        return 0
+    cards = {name: _card(find_model(name)) for name in model_names()}
+    if args.json:
+        print(json.dumps([asdict(card) for card in cards.values()]))
+        return 0
+    for name, card in cards.items():
+        best = card.results[0] if card.results else None
+        measured = f"{best['accuracy']:.2f} % on {best['dataset']} {best['split']}" if best else "not measured"
+        default = " (default)" if name == DEFAULT_MODEL else ""
+        print(f"{name}{default}: {len(card.labels)} labels, {card.channels}x{card.input_size}x{card.input_size} "
+              f"{card.colour}, {measured}, {card.licence}")
+    here = [name for name in known_files_here() if find_file(name)]
+    print(f"face detectors: haar (with OpenCV){''.join(f', yunet ({name})' for name in here)}")
+    print(f"model store: {model_dir()}")
+    return 0
+
+
+def _card(path: Path) -> ModelCard:
+    beside = card_path(path)
+    if not beside.is_file():
+        raise EmotionError(f"{path} has no card: expected {beside.name} beside it")
+    return ModelCard.from_json(beside.read_text(), beside)
+
+
+def _show(card: ModelCard) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, title=card.name, title_justify="left")
+    for name, value in asdict(card).items():
+        if value and name != "name":
+            text = ", ".join(value) if name == "labels" else value if isinstance(value, str) else json.dumps(value)
+            table.add_row(name, text)
+    Console().print(table)

@@ -1,0 +1,91 @@
+"""``emotion train``: train a network."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shlex
+from dataclasses import replace
+from typing import Any
+
+
+def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    """Add the subcommand."""
+    parser = commands.add_parser("train", help="train a network", description="Train a network.")
+    learners = parser.add_subparsers(dest="learner", metavar="LEARNER", required=True)
+    esr = learners.add_parser(
+        "esr",
+        help="a small ESR on the label distributions of FER+",
+        description="Train all branches of the compact ESR at once on the FER+ Training faces with label distributions. "
+        "May be stopped at any time: the same command goes on from the last finished epoch. "
+        "Writes checkpoint.pt, history.csv, tensorboard/ and at the end model.safetensors with its card.",
+    )
+    esr.add_argument("--data", required=True, metavar="DIR", help="FER+: folder with FER2013Train and FER2013Valid")
+    esr.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    for name, kind, text in (
+        ("epochs", int, "passes over the data"),
+        ("batch-size", int, "faces in a step"),
+        ("lr", float, "peak learning rate"),
+        ("seed", int, "decides everything random"),
+        ("branches", int, "size of the ensemble"),
+        ("width", float, "multiplies the channels of every layer"),
+        ("threads", int, "CPU threads (default: all)"),
+    ):
+        esr.add_argument(f"--{name}", type=kind, metavar="N", help=text)
+    esr.add_argument("--name", default="esr_compact", help="name of the model in its card (default: %(default)s)")
+    esr.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, then write the network and its card."""
+    import torch
+
+    from emotion_core.data.ferplus import load_ferplus
+    from emotion_core.learners.esr import EsrTrainer, EsrTrainingConfig, write_result
+    from emotion_core.learners.memory import reuse_freed_memory
+    from emotion_core.models.esr import PRESETS
+
+    reuse_freed_memory()  # before the first large tensor
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    logging.getLogger("emotion_core").setLevel(logging.INFO)
+    model = PRESETS["esr_compact"]
+    model = replace(model, **{k: v for k in ("branches", "width") if (v := getattr(args, k)) is not None})
+    chosen: dict[str, Any] = {
+        k: v for k in ("epochs", "batch_size", "lr", "seed") if (v := getattr(args, k)) is not None
+    }
+    config = EsrTrainingConfig(model=model, **chosen)
+    trainer = EsrTrainer(config, load_ferplus(args.data, "train"), load_ferplus(args.data, "valid"), args.out)
+    with _progress(config.epochs * trainer.steps_per_epoch, len(trainer.history) * trainer.steps_per_epoch) as on_step:
+        trainer.run(on_step)
+    options = [f"--{k.replace('_', '-')} {v}" for k in ("branches", "width", *chosen) if (v := getattr(args, k)) is not None]
+    command = shlex.join(["emotion", "train", "esr", "--data", "ferplus", "--out", "run", *" ".join(options).split()])
+    path = write_result(trainer, args.name, command)
+    print(f"{path}: {trainer.history[-1].valid_accuracy:.2f} % on FER+ PublicTest")
+    return 0
+
+
+def _progress(total: int, done: int) -> Any:
+    """A context manager that yields the callback for a progress bar; without a terminal the log lines speak."""
+    import contextlib
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+
+    @contextlib.contextmanager
+    def bar() -> Iterator[Callable[[int, int, float], None] | None]:
+        if not console.is_terminal:
+            yield None
+            return
+        columns = (
+            TextColumn("step"), MofNCompleteColumn(), BarColumn(), TextColumn("loss {task.fields[loss]:.3f}"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False),
+        )  # fmt: skip
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("training", total=total, completed=done, loss=float("nan"))
+            yield lambda step, _, loss: progress.update(task, completed=step, loss=loss)
+
+    return bar()

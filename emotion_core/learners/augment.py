@@ -1,0 +1,75 @@
+"""Augmentation of whole batches of small faces, reproducible from a torch.Generator."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Strength of each augmentation; zero switches one off."""
+
+    flip: float = 0.5
+    """Probability of a mirror image."""
+    rotation_deg: float = 15.0
+    scale: float = 1.18
+    """Zoom is drawn log-uniformly from [1/scale, scale]."""
+    translate: float = 0.08
+    """Largest shift as a share of the side."""
+    gamma: float = 1.5
+    """Exponent is drawn log-uniformly from [1/gamma, gamma]."""
+    contrast: float = 0.3
+    erase: float = 0.5
+    """Probability of covering a rectangle with noise."""
+    erase_side: float = 0.4
+    """Largest side of that rectangle as a share of the face."""
+
+
+def augment(faces: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Return a randomly changed copy of a batch.
+
+    Args:
+        faces: (N, C, S, S) float32 in [0, 1].
+        config: strengths.
+        generator: the only source of randomness.
+
+    Returns:
+        (N, C, S, S) float32 in [0, 1].
+    """
+    n, side = faces.shape[0], faces.shape[-1]
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(n, *shape, generator=generator)
+
+    angle = uniform(-1.0, 1.0) * math.radians(config.rotation_deg)
+    zoom = torch.exp(uniform(-1.0, 1.0) * math.log(config.scale))
+    mirror = torch.where(uniform(0.0, 1.0) < config.flip, -1.0, 1.0)
+    shift = uniform(-2.0, 2.0, 2) * config.translate  # grid coordinates span two units
+    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    theta = torch.stack(
+        [torch.stack([mirror * cos, -sin, shift[:, 0]], 1), torch.stack([mirror * sin, cos, shift[:, 1]], 1)], 1
+    )
+    grid = functional.affine_grid(theta, list(faces.shape), align_corners=False)
+    faces = functional.grid_sample(faces, grid, padding_mode="border", align_corners=False)
+
+    exponent = torch.exp(uniform(-1.0, 1.0, 1, 1, 1) * math.log(config.gamma))
+    faces = faces.clamp(1e-4, 1.0).pow(exponent)
+    mean = faces.mean(dim=(1, 2, 3), keepdim=True)
+    faces = ((faces - mean) * (1.0 + uniform(-1.0, 1.0, 1, 1, 1) * config.contrast) + mean).clamp(0.0, 1.0)
+
+    if config.erase > 0:
+        span = uniform(0.1, config.erase_side, 2) * side
+        start = uniform(0.0, 1.0, 2) * (side - span)
+        pixels = torch.arange(side) + 0.5
+        rows = (pixels >= start[:, :1]) & (pixels < (start + span)[:, :1])
+        columns = (pixels >= start[:, 1:]) & (pixels < (start + span)[:, 1:])
+        chosen = uniform(0.0, 1.0, 1, 1) < config.erase
+        covered = (rows[:, :, None] & columns[:, None, :] & chosen)[:, None]
+        noise = torch.rand(faces.shape, generator=generator)
+        faces = torch.where(covered, noise, faces)
+    return faces

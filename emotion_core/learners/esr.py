@@ -1,0 +1,322 @@
+"""Joint training of all branches of an ESR on faces with label distributions.
+
+All branches learn at once, from one pass through the shared base, which suits a small network and a label
+distribution for every face. Results of every run lie in one folder: ``checkpoint.pt`` (to resume), ``history.csv``,
+TensorBoard events, and at the end ``model.safetensors`` with ``model.json``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from emotion_core.data.ferplus import FaceSet
+from emotion_core.errors import EmotionError
+from emotion_core.files import atomic_write
+from emotion_core.labels import AFFECT_COORDINATES
+from emotion_core.learners.augment import AugmentConfig, augment
+from emotion_core.learners.memory import reuse_freed_memory
+from emotion_core.models.esr import PRESETS, Esr, EsrConfig
+from emotion_core.runtime.card import ModelCard
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint.pt"
+HISTORY = "history.csv"
+LICENCE = "Apache-2.0; trained on FER2013 images, whose own terms apply"
+COLUMNS = ("epoch", "lr", "train_loss", "valid_accuracy", "branch_accuracy", "seconds")
+
+
+@dataclass(frozen=True)
+class EsrTrainingConfig:
+    """What determines the trained weights, besides the data.
+
+    The learning rate rises linearly to ``lr`` during the first ``warmup`` share of all steps and then falls to zero
+    along a half cosine. The base, which receives gradients from every branch, learns at ``lr / branches``. The
+    published weights are an exponential moving average (EMA) of the trained ones, batch statistics included.
+    """
+
+    model: EsrConfig = field(default_factory=lambda: PRESETS["esr_compact"])
+    epochs: int = 36
+    batch_size: int = 128
+    lr: float = 0.1
+    warmup: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    ema_decay: float = 0.998
+    seed: int = 0
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        for name, ok, want in (
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 2, "at least 2"),
+            ("lr", self.lr > 0, "positive"),
+            ("warmup", 0 <= self.warmup < 1, "in [0, 1)"),
+            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("weight_decay", self.weight_decay >= 0, "at least 0"),
+            ("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)"),
+        ):
+            if not ok:
+                raise EmotionError(f"{name} must be {want}, got {getattr(self, name)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary."""
+        return {**asdict(self), "model": self.model.to_dict()}
+
+
+@dataclass
+class EpochResult:
+    """One row of history.csv; accuracies in percent, of the averaged weights on the validation split."""
+
+    epoch: int
+    lr: float
+    train_loss: float
+    valid_accuracy: float
+    branch_accuracy: float
+    seconds: float
+
+
+class EsrTrainer:
+    """Trains one ESR; ``run`` may be interrupted at any time and goes on from the last finished epoch.
+
+    Args:
+        config: see EsrTrainingConfig.
+        train, valid: faces to learn from and to report on.
+        out: folder for the results; made when missing.
+
+    Raises:
+        EmotionError: the folder holds a checkpoint of another configuration or of other data.
+    """
+
+    def __init__(self, config: EsrTrainingConfig, train: FaceSet, valid: FaceSet, out: str | Path) -> None:
+        if config.model.num_classes != len(train.labels):
+            raise EmotionError(f"the network has {config.model.num_classes} classes, the data {len(train.labels)}")
+        if config.model.in_channels != 1 or config.model.input_size != train.faces.shape[-1]:
+            raise EmotionError(
+                f"the network takes {config.model.in_channels}x{config.model.input_size}x{config.model.input_size} "
+                f"faces, the data has 1x{train.faces.shape[1]}x{train.faces.shape[2]}"
+            )
+        if len(train) < config.batch_size:
+            raise EmotionError(f"batch_size {config.batch_size} is larger than the training set of {len(train)} faces")
+        self.config, self.train, self.valid, self.out = config, train, valid, Path(out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(config.seed)
+        self.model = Esr(config.model).to(memory_format=torch.channels_last)
+        self.average = Esr(config.model).to(memory_format=torch.channels_last).eval()
+        self.average.load_state_dict(self.model.state_dict())
+        self.optimizer = torch.optim.SGD(
+            _parameter_groups(self.model, config), lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0
+        )
+        self.steps_per_epoch = len(train) // config.batch_size
+        self.history: list[EpochResult] = []
+        self._faces = torch.from_numpy(train.faces)[:, None]
+        self._targets = torch.from_numpy(train.distributions)
+        self._resume()
+
+    def run(self, on_step: Callable[[int, int, float], None] | None = None) -> list[EpochResult]:
+        """Train until ``config.epochs``; returns the history.
+
+        Args:
+            on_step: called with (step, steps in all, loss) after each step, for a progress bar.
+        """
+        from torch.utils.tensorboard import SummaryWriter
+
+        reuse_freed_memory()
+        with SummaryWriter(str(self.out / "tensorboard")) as board:
+            for epoch in range(len(self.history), self.config.epochs):
+                start = time.perf_counter()
+                loss = self._train_epoch(epoch, on_step)
+                accuracy, branch_accuracy = self._validate()
+                lr = self._lr_factor((epoch + 1) * self.steps_per_epoch - 1) * self.config.lr
+                result = EpochResult(epoch + 1, lr, loss, accuracy, branch_accuracy, time.perf_counter() - start)
+                self.history.append(result)
+                self._save()
+                for name in COLUMNS[1:]:
+                    board.add_scalar(name, getattr(result, name), epoch + 1)
+                log.info(
+                    "epoch %d/%d: loss %.4f, valid %.2f %% (branches %.2f %%), %.0f s",
+                    *(epoch + 1, self.config.epochs, loss, accuracy, branch_accuracy, result.seconds),
+                )
+        fit_affect(self.average, self.train)
+        return self.history
+
+    def _train_epoch(self, epoch: int, on_step: Callable[[int, int, float], None] | None) -> float:
+        # Everything random is drawn anew from (seed, epoch), so that a resumed run repeats an undisturbed one.
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+        torch.manual_seed(self.config.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.train), generator=generator)
+        self.model.train()
+        total, batch = 0.0, self.config.batch_size
+        for i in range(self.steps_per_epoch):
+            step = epoch * self.steps_per_epoch + i
+            chosen = order[i * batch : (i + 1) * batch]
+            faces = augment(self._faces[chosen].float() / 255, self.config.augment, generator)
+            loss = distribution_loss(self.model(faces).logits, self._targets[chosen])
+            factor = self._lr_factor(step)
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * factor
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            self._update_average(step)
+            total += loss.item()
+            if on_step is not None:
+                on_step(step + 1, self.config.epochs * self.steps_per_epoch, loss.item())
+        mean = total / self.steps_per_epoch
+        if not np.isfinite(mean):
+            raise EmotionError(f"the training loss is {mean} in epoch {epoch + 1}: use a smaller learning rate")
+        return mean
+
+    def _lr_factor(self, step: int) -> float:
+        total = self.config.epochs * self.steps_per_epoch
+        rise = self.config.warmup * total
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        return 0.5 * (1 + float(np.cos(np.pi * (step - rise) / (total - rise))))
+
+    @torch.no_grad()
+    def _update_average(self, step: int) -> None:
+        decay = min(self.config.ema_decay, (step + 1) / (step + 10))
+        for mean, value in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+    def _validate(self) -> tuple[float, float]:
+        """Accuracy of the ensemble's mean probability and mean accuracy of the branches, in percent."""
+        probabilities = predict(self.average, self.valid.faces).softmax(-1).numpy()
+        hits = probabilities.mean(1).argmax(-1) == self.valid.majority
+        branch_hits = probabilities.argmax(-1) == self.valid.majority[:, None]
+        return 100 * float(hits.mean()), 100 * float(branch_hits.mean())
+
+    def _save(self) -> None:
+        state = {
+            "config": json.dumps(self.config.to_dict(), sort_keys=True),
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": [asdict(row) for row in self.history],
+        }
+        with atomic_write(self.out / CHECKPOINT) as path:
+            torch.save(state, path)
+        with atomic_write(self.out / HISTORY) as path, path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in self.history)
+
+    def _resume(self) -> None:
+        path = self.out / CHECKPOINT
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, weights_only=True)
+            same = json.loads(state["config"]) == json.loads(json.dumps(self.config.to_dict()))
+        except Exception as error:
+            raise EmotionError(f"{path} is not a readable checkpoint ({error}): delete it to start over") from error
+        if not same:
+            raise EmotionError(f"{path} belongs to another configuration: use another --out, or delete it")
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.history = [EpochResult(**row) for row in state["history"]]
+        log.info("resuming after epoch %d from %s", len(self.history), path)
+
+
+def distribution_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy with label distributions, summed over branches and averaged over faces.
+
+    Args:
+        logits: (N, branches, classes).
+        targets: (N, classes), rows sum to 1.
+    """
+    return -(targets[:, None] * logits.log_softmax(-1)).sum(-1).mean(0).sum()
+
+
+@torch.no_grad()
+def predict(model: Esr, faces: NDArray[np.uint8], batch_size: int = 256) -> Tensor:
+    """Logits (N, branches, classes) of grey faces (N, S, S) uint8, in eval mode."""
+    model.eval()
+    tensors = torch.from_numpy(faces)[:, None].split(batch_size)
+    return torch.cat([model(batch.float() / 255).logits for batch in tensors])
+
+
+@torch.no_grad()
+def fit_affect(model: Esr, data: FaceSet) -> None:
+    """Fit each branch's ``fc_dimensional`` by least squares and leave everything else as it is.
+
+    The target of a face is the expected position of its votes in the valence-arousal plane, the mean of
+    AFFECT_COORDINATES weighted by the label distribution: derived from categories, not annotated. Votes for a label
+    without coordinates do not count, and a face with no other votes is left out.
+    """
+    known = torch.tensor([name in AFFECT_COORDINATES for name in data.labels])
+    coordinates = torch.tensor([AFFECT_COORDINATES.get(name, (0.0, 0.0)) for name in data.labels])
+    weights = torch.from_numpy(data.distributions) * known
+    used = weights.sum(1) > 0
+    targets = (weights @ coordinates)[used] / weights.sum(1, keepdim=True)[used]  # (N, 2)
+    active = torch.relu(predict(model, data.faces[used.numpy()]))  # (N, branches, classes)
+    ones = torch.ones(len(active), 1)
+    for b, branch in enumerate(model.convolutional_branches):
+        solution = torch.linalg.lstsq(torch.cat([active[:, b], ones], 1).double(), targets.double()).solution
+        branch.fc_dimensional.weight.copy_(solution[:-1].T)
+        branch.fc_dimensional.bias.copy_(solution[-1])
+
+
+def _parameter_groups(model: Esr, config: EsrTrainingConfig) -> list[dict[str, Any]]:
+    """Weights decay, biases and batch normalisation do not; the base learns at lr / branches."""
+    groups = []
+    for module, lr in ((model.base, config.lr / config.model.branches), (model.convolutional_branches, config.lr)):
+        parameters = [p for name, p in module.named_parameters() if "fc_dimensional" not in name]
+        for decay in (True, False):
+            chosen = [p for p in parameters if (p.ndim > 1) == decay]
+            groups.append({"params": chosen, "peak_lr": lr, "weight_decay": config.weight_decay * decay})
+    return groups
+
+
+def write_result(trainer: EsrTrainer, name: str, command: str) -> Path:
+    """Write the averaged network as ``model.safetensors`` with its card; returns the path."""
+    from emotion_core.models.files import architecture_of, save_network
+
+    config, last = trainer.config, trainer.history[-1]
+    card = ModelCard(
+        name=name,
+        architecture=architecture_of(trainer.average),
+        input_size=config.model.input_size,
+        channels=config.model.in_channels,
+        labels=trainer.train.labels,
+        licence=LICENCE,
+        affect="derived from the emotion votes (Russell and Mehrabian 1977), not annotated",
+        training={
+            "data": f"FER+ Training, {len(trainer.train)} faces, label distributions",
+            "data_licence": "FER2013: ICML 2013 challenge data; FER+ labels: MIT",
+            "command": command,
+            **{key: value for key, value in config.to_dict().items() if key != "model"},
+        },
+        results=(
+            {
+                "dataset": "FER+",
+                "split": "PublicTest",
+                "protocol": "8-class majority, mean of the branches, no test-time augmentation",
+                "n": len(trainer.valid),
+                "accuracy": round(last.valid_accuracy, 2),
+                "branch_accuracy": round(last.branch_accuracy, 2),
+            },
+        ),
+        notes="Trained on 48x48 grey web photos of posed and spontaneous expressions. It says what raters would see in "
+        "a face, not what a person feels; contempt, disgust and fear are rare in the data and recognised far less often.",
+    )
+    path = trainer.out / "model.safetensors"
+    save_network(trainer.average, card, path)
+    return path

@@ -1,0 +1,98 @@
+"""Reading and writing the weights of networks, as data only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from emotion_core.errors import EmotionError
+from emotion_core.files import atomic_write
+from emotion_core.models.esr import Esr, EsrConfig
+from emotion_core.runtime.card import ModelCard, card_path
+
+BASE_FILE = "Net-Base-Shared_Representations.pt"
+BRANCH_FILE = "Net-Branch_{}.pt"
+
+
+def save_network(model: Esr, card: ModelCard, path: str | Path) -> None:
+    """Write weights as safetensors and the card as JSON beside them, both whole or not at all."""
+    path = Path(path)
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    with atomic_write(path) as temporary, atomic_write(card_path(path)) as card_file:
+        safetensors.torch.save_file(tensors, str(temporary))
+        card_file.write_text(card.to_json())
+
+
+def load_network(path: str | Path) -> tuple[Esr, ModelCard]:
+    """Read what ``save_network`` wrote.
+
+    Raises:
+        EmotionError: a file is missing or damaged, or weights and card do not belong together.
+    """
+    path = Path(path)
+    for file in (path, card_path(path)):
+        if not file.is_file():
+            raise EmotionError(f"{file} is missing: expected a .safetensors file and the .json card beside it")
+    card = ModelCard.from_json(card_path(path).read_text(), card_path(path))
+    try:
+        tensors = safetensors.torch.load_file(str(path))
+    except Exception as error:  # safetensors raises its own class for a damaged file
+        raise EmotionError(f"{path} is not a readable safetensors file ({error}): get it again") from None
+    return build_network(card.architecture, tensors, path), card
+
+
+def build_network(architecture: dict[str, Any], tensors: dict[str, torch.Tensor], source: str | Path) -> Esr:
+    """The network of a card's architecture entry with the given weights; raises EmotionError when they disagree."""
+    settings = dict(architecture)
+    if (kind := settings.pop("type", None)) != "esr":
+        raise EmotionError(f"{source}: unknown architecture {kind!r}, expected 'esr'")
+    try:
+        model = Esr(EsrConfig.from_dict(settings))
+        model.load_state_dict(tensors)
+    except (ValueError, RuntimeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise EmotionError(f"{source}: the weights do not fit the architecture in the card ({' '.join(lines)[:200]})") from None
+    return model.eval()
+
+
+def load_original(folder: str | Path, config: EsrConfig | None = None) -> Esr:
+    """Read the files that the authors of ESR published: one for the base, one for each branch, no metadata.
+
+    Args:
+        folder: holds ``Net-Base-Shared_Representations.pt`` and ``Net-Branch_1.pt`` and so on.
+        config: the network; by default the published one with as many branches as there are files.
+
+    Raises:
+        EmotionError: a file is missing, damaged, or belongs to another network.
+    """
+    folder = Path(folder)
+    if config is None:
+        count = 0
+        while (folder / BRANCH_FILE.format(count + 1)).is_file():
+            count += 1
+        if not count:
+            raise EmotionError(f"{folder} holds no {BRANCH_FILE.format(1)}: expected the folder of a published ESR")
+        config = EsrConfig(branches=count)
+    model = Esr(config)
+    parts = [(BASE_FILE, model.base)]
+    parts += [(BRANCH_FILE.format(i), branch) for i, branch in enumerate(model.convolutional_branches, 1)]
+    for name, part in parts:
+        path = folder / name
+        if not path.is_file():
+            raise EmotionError(f"{path} is missing: an ESR with {config.branches} branches needs it")
+        try:
+            part.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:  # torch raises pickle, zip and runtime errors for damaged or foreign files
+            reason = " ".join(str(error).split())[:160]
+            raise EmotionError(f"{path} is damaged or belongs to another network ({reason})") from None
+    return model.eval()
+
+
+def architecture_of(model: Esr) -> dict[str, Any]:
+    """The entry for a card, from which ``build_network`` makes the same network."""
+    return json.loads(json.dumps({"type": "esr", **asdict(model.config)}))

@@ -1,0 +1,49 @@
+"""Estimates for single pictures, without tracks and smoothing."""
+
+from __future__ import annotations
+
+from emotion_core.runtime.session import FaceClassifier
+from emotion_core.runtime.store import DEFAULT_MODEL
+from emotion_core.types import EmotionEstimate, Image
+from emotion_core.vision.crop import crop_batch
+from emotion_core.vision.detect import FaceDetector, create_detector
+
+
+class StillPipeline:
+    """Finds and labels the faces of one picture at a time.
+
+    Args:
+        model: name or path, see ``find_model``.
+        detector: 'auto', 'yunet' or 'haar'.
+        vote: label by the plurality vote of the branches instead of their mean probability; probabilities and
+            confidence stay the mean.
+
+    Raises:
+        EmotionError: the model or the detector cannot be loaded.
+    """
+
+    def __init__(self, model: str = DEFAULT_MODEL, detector: str = "auto", vote: bool = False) -> None:
+        self.detector: FaceDetector = create_detector(detector, detection_size=640)
+        self.classifier = FaceClassifier.load(model, threads=0)
+        self.vote = vote
+
+    def process(self, image: Image) -> list[EmotionEstimate]:
+        """Estimates for (H, W, 3) uint8 BGR, the largest face first; all stamps are 0."""
+        faces = self.detector.detect(image)
+        if not faces:
+            return []
+        card = self.classifier.card
+        output = self.classifier(crop_batch(image, faces, card.input_size, card.channels, self.detector.framing))
+        return [
+            EmotionEstimate(
+                stamp_s=0.0,
+                labels=card.labels,
+                probabilities=tuple(output.probabilities[i].tolist()),
+                valence=float(output.affect[i, 0]),
+                arousal=float(output.affect[i, 1]),
+                face=face,
+                model=card.name,
+                label=card.labels[output.votes[i]] if self.vote else "",
+            )
+            for i, face in enumerate(faces)
+        ]

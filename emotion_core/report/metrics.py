@@ -1,0 +1,73 @@
+"""Figures that say how good a classifier is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Results over N samples; percentages unless said otherwise.
+
+    Attributes:
+        n: number of samples.
+        accuracy: share of correct labels.
+        macro_f1: mean F1 over the classes that occur among truths or predictions, each counting the same.
+        recall: of each class, NaN where it never occurs.
+        confusion: (classes, classes) counts, rows are truths, columns predictions.
+        calibration_error: expected calibration error over 15 equal bins of confidence (Guo et al., ICML 2017).
+    """
+
+    n: int
+    accuracy: float
+    macro_f1: float
+    recall: dict[str, float]
+    confusion: NDArray[np.int64]
+    calibration_error: float
+
+
+def classification(
+    truth: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    confidence: NDArray[np.floating],
+    labels: Sequence[str],
+) -> Classification:
+    """Compare predictions with truths.
+
+    Args:
+        truth, predicted: (N,) class indices.
+        confidence: (N,) probability in [0, 1] of the predicted class.
+        labels: names of the classes.
+    """
+    if not len(truth) or not len(truth) == len(predicted) == len(confidence):
+        raise ValueError(f"need equal, positive counts, got {len(truth)}, {len(predicted)}, {len(confidence)}")
+    count = len(labels)
+    confusion = np.zeros((count, count), np.int64)
+    np.add.at(confusion, (truth, predicted), 1)
+    hits, actual, chosen = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    occurs = actual + chosen > 0
+    f1 = 2 * hits[occurs] / (actual + chosen)[occurs]
+    recall = {
+        name: 100 * float(h / a) if a else float("nan") for name, h, a in zip(labels, hits, actual, strict=True)
+    }
+    return Classification(
+        n=len(truth),
+        accuracy=100 * float(hits.sum() / len(truth)),
+        macro_f1=100 * float(f1.mean()),
+        recall=recall,
+        confusion=confusion,
+        calibration_error=100 * _calibration_error(truth == predicted, np.asarray(confidence, np.float64)),
+    )
+
+
+def _calibration_error(correct: NDArray[np.bool_], confidence: NDArray[np.float64], bins: int = 15) -> float:
+    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = [
+        abs(correct[index == b].mean() - confidence[index == b].mean()) * (index == b).mean()
+        for b in np.unique(index)
+    ]
+    return float(sum(gaps))

@@ -1,0 +1,48 @@
+"""How the branches of an ensemble become one answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class EnsembleOutput:
+    """What a network says about N faces.
+
+    Attributes:
+        branch_probabilities: (N, branches, classes), softmax of each branch.
+        branch_affect: (N, branches, 2), valence and arousal of each branch, NaN where the model has none.
+    """
+
+    branch_probabilities: NDArray[np.float64]
+    branch_affect: NDArray[np.float64]
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(N, classes): the branches' mean, rows sum to 1."""
+        return self.branch_probabilities.mean(axis=1)
+
+    @property
+    def affect(self) -> NDArray[np.float64]:
+        """(N, 2): the branches' mean valence and arousal, clipped to [-1, 1]."""
+        return np.clip(self.branch_affect.mean(axis=1), -1.0, 1.0)
+
+    @property
+    def votes(self) -> NDArray[np.int64]:
+        """(N,): index of the class that most branches prefer, as in the ESR paper; among equals the one with the
+        largest mean probability."""
+        branches, classes = self.branch_probabilities.shape[1:]
+        preferred = self.branch_probabilities.argmax(axis=2)  # (N, branches)
+        counts = (preferred[:, :, None] == np.arange(classes)).sum(axis=1)  # (N, classes)
+        # A mean probability is at most 1, so it only decides between equal counts.
+        return (counts + self.probabilities / (branches + 1)).argmax(axis=1)
+
+
+def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Softmax over the last axis, in float64."""
+    shifted = np.asarray(logits, np.float64)
+    shifted = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)

@@ -1,0 +1,142 @@
+"""What flows through the library: boxes, faces, estimates. Frozen, and validated when made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FACE = 1
+"""Bit of ``EmotionEstimate.modalities``: a face was seen."""
+VOICE = 2
+"""Bit of ``EmotionEstimate.modalities``: a voice was heard."""
+
+Image = NDArray[np.uint8]
+"""(height, width, 3) uint8, BGR: the one kind of picture inside the library."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels of the source image; ``x``, ``y`` is its top left corner and may lie outside."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.x, self.y, self.width, self.height))):
+            raise ValueError(f"a box needs finite numbers, got {self}")
+        if self.width <= 0 or self.height <= 0:
+            raise ValueError(f"a box needs a positive size, got {self.width} x {self.height}")
+
+    @property
+    def area(self) -> float:
+        """Area in square pixels."""
+        return self.width * self.height
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """(x, y) of the middle."""
+        return self.x + self.width / 2, self.y + self.height / 2
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union, in [0, 1]."""
+        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        return shared / (self.area + other.area - shared)
+
+    def scaled(self, factor: float) -> Box:
+        """The box in an image that is ``factor`` times as large."""
+        return Box(self.x * factor, self.y * factor, self.width * factor, self.height * factor)
+
+    def moved(self, dx: float, dy: float) -> Box:
+        """The box shifted by (dx, dy) pixels."""
+        return Box(self.x + dx, self.y + dy, self.width, self.height)
+
+    def clamped(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """(x, y, width, height) as whole pixels inside a width x height image; an outside box gives zero size."""
+        left, top = max(0, math.floor(self.x)), max(0, math.floor(self.y))
+        right, bottom = min(width, math.ceil(self.x + self.width)), min(height, math.ceil(self.y + self.height))
+        left, top = min(left, width), min(top, height)
+        return left, top, max(0, right - left), max(0, bottom - top)
+
+
+@dataclass(frozen=True)
+class Face:
+    """A detected face.
+
+    Attributes:
+        box: where, in pixels of the image.
+        score: the detector's confidence in [0, 1].
+        eyes: centres of the two eyes as ((x, y), (x, y)), the one further left in the image first, or None where the
+            detector gives no landmarks.
+    """
+
+    box: Box
+    score: float = 1.0
+    eyes: tuple[tuple[float, float], tuple[float, float]] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"a detection score lies in [0, 1], got {self.score}")
+
+    @property
+    def roll_rad(self) -> float:
+        """Angle of the line between the eyes, clockwise in the image; 0 without landmarks."""
+        if self.eyes is None:
+            return 0.0
+        (x0, y0), (x1, y1) = self.eyes
+        return math.atan2(y1 - y0, x1 - x0)
+
+
+@dataclass(frozen=True)
+class EmotionEstimate:
+    """How one person seems to feel at one moment.
+
+    Attributes:
+        stamp_s: time of the source image, or of the end of the window of sound, in seconds.
+        labels: names of the classes.
+        probabilities: one for each label, in [0, 1], summing to 1.
+        valence, arousal: in [-1, 1]; NaN where the model has none.
+        face: where the face was, None for sound alone.
+        track_id: the same for the same person from frame to frame; empty when nothing tracks.
+        model: name of the model, as in its card.
+        modalities: bits FACE and VOICE.
+    """
+
+    stamp_s: float
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    valence: float = math.nan
+    arousal: float = math.nan
+    face: Face | None = None
+    track_id: str = ""
+    model: str = ""
+    modalities: int = FACE
+    label: str = ""
+    """The predicted label: the most probable one, the first of equals, unless a vote decided otherwise."""
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.probabilities) or not self.labels:
+            raise ValueError(f"{len(self.labels)} labels, but {len(self.probabilities)} probabilities")
+        if not all(-1e-6 <= p <= 1 + 1e-6 for p in self.probabilities) or abs(sum(self.probabilities) - 1) > 1e-3:
+            raise ValueError(f"probabilities must lie in [0, 1] and sum to 1, got {self.probabilities}")
+        for name in ("valence", "arousal"):
+            value = getattr(self, name)
+            if not (math.isnan(value) or -1.0 <= value <= 1.0):
+                raise ValueError(f"{name} must lie in [-1, 1] or be NaN, got {value}")
+        if not self.label:
+            object.__setattr__(self, "label", self.labels[self.probabilities.index(max(self.probabilities))])
+        elif self.label not in self.labels:
+            raise ValueError(f"label {self.label!r} is none of {', '.join(self.labels)}")
+
+    @property
+    def confidence(self) -> float:
+        """Probability of ``label``."""
+        return self.probabilities[self.labels.index(self.label)]

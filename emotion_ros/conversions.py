@@ -1,0 +1,68 @@
+"""Between the core's dataclasses and the messages of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from builtin_interfaces.msg import Time
+from std_msgs.msg import Header
+
+from emotion_core import types
+from emotion_perception.msg import EmotionEstimate, EmotionEstimates
+
+_NANOSECONDS = 1_000_000_000
+
+
+def to_seconds(stamp: Time) -> float:
+    """A stamp in seconds; good to a microsecond for today's dates."""
+    return stamp.sec + stamp.nanosec / _NANOSECONDS
+
+
+def to_message(estimate: types.EmotionEstimate, header: Header, width: int, height: int) -> EmotionEstimate:
+    """One estimate as a message.
+
+    Args:
+        estimate: from the core.
+        header: the source's, copied as it is.
+        width, height: size of the source image in pixels, to which the region of interest is clipped.
+    """
+    message = EmotionEstimate(header=header, modalities=estimate.modalities, track_id=estimate.track_id)
+    if estimate.face is not None:
+        roi = message.roi
+        roi.x_offset, roi.y_offset, roi.width, roi.height = estimate.face.box.clamped(width, height)
+        message.detection_score = estimate.face.score
+    message.label = estimate.label
+    message.confidence = estimate.confidence
+    message.labels = list(estimate.labels)
+    message.probabilities = list(estimate.probabilities)
+    message.valence, message.arousal = estimate.valence, estimate.arousal
+    message.model = estimate.model
+    return message
+
+
+def to_messages(
+    estimates: Sequence[types.EmotionEstimate], header: Header, width: int, height: int
+) -> EmotionEstimates:
+    """All estimates of one image; an empty list says that nobody is there."""
+    return EmotionEstimates(header=header, estimates=[to_message(e, header, width, height) for e in estimates])
+
+
+def from_message(message: EmotionEstimate) -> types.EmotionEstimate:
+    """Inverse of ``to_message``, as far as the message says; raises ValueError when it makes no sense."""
+    roi = message.roi
+    face = None
+    if roi.width and roi.height:
+        box = types.Box(roi.x_offset, roi.y_offset, roi.width, roi.height)
+        face = types.Face(box, min(1.0, max(0.0, float(message.detection_score))))
+    return types.EmotionEstimate(
+        stamp_s=to_seconds(message.header.stamp),
+        labels=tuple(message.labels),
+        probabilities=tuple(float(p) for p in message.probabilities),
+        valence=float(message.valence),
+        arousal=float(message.arousal),
+        face=face,
+        track_id=message.track_id,
+        model=message.model,
+        modalities=int(message.modalities),
+        label=message.label,
+    )

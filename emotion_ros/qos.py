@@ -1,0 +1,16 @@
+"""Quality of service of the topics, in one place."""
+
+from __future__ import annotations
+
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+LATEST_IMAGE = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
+)
+"""For subscribing to images: matches every publisher, and only the newest frame matters."""
+
+IMAGE_OUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
+"""For publishing images: reliable, so that every subscriber matches (RViz asks for reliable by default)."""
+
+ESTIMATES = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
+"""For estimates: small messages that a recorder must not miss."""
