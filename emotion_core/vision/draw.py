@@ -1,4 +1,4 @@
-"""Draw estimates into a picture: boxes, chips, probability bars, a valence-arousal dial. OpenCV only, for live use."""
+"""Draw estimates into a picture: box, chip, probability bars, valence and arousal. OpenCV only, for speed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from emotion_core.types import EmotionEstimate, Image
-from emotion_core.vision.glyphs import blend_text, text_height, text_width
+from emotion_core.vision.glyphs import blend_column, blend_text, text_height, text_width
 from emotion_core.vision.palette import RGB, bgr, ink
 
 Rect = tuple[int, int, int, int]
@@ -24,9 +24,9 @@ _DIM, _BRIGHT = (190, 190, 190), (255, 255, 255)
 def draw_estimates(image: Image, estimates: Sequence[EmotionEstimate], status: str = "") -> Image:
     """A copy of the image with every estimate drawn into it.
 
-    Each face gets a box and a chip with label and probability; where there is room beside it that covers no other
-    face, also a panel with all probabilities and, unless NaN, valence and arousal. What was estimated without a face
-    gets a chip in the top left corner.
+    Each face gets a box and a chip with label and probability; where there is room beside it that covers no
+    other face, also a panel with all probabilities and, unless NaN, valence and arousal. What was estimated
+    without a face gets a chip in the top left corner.
 
     Args:
         image: (H, W, 3) uint8, BGR; not changed.
@@ -124,13 +124,18 @@ def _draw_corners(canvas: Image, rect: Rect, colour: RGB, scale: float) -> None:
     inset = thick // 2 + 1
     x0, y0 = rect[0] + inset, rect[1] + inset
     x1, y1 = rect[0] + rect[2] - 1 - inset, rect[1] + rect[3] - 1 - inset
-    if x1 - x0 < 4 or y1 - y0 < 4:
+    side = min(x1 - x0, y1 - y0)
+    if side < 8 * thick:  # corners would run together
         cv2.rectangle(canvas, (rect[0], rect[1]), (rect[0] + rect[2] - 1, rect[1] + rect[3] - 1), colour, 1)
         return
-    side = min(x1 - x0, y1 - y0)
     radius, tick = min(side // 4, round(10 * scale)), max(2, min(side // 3, round(26 * scale)))
     for line_colour, line in (((20, 20, 20), thick + 2), (colour, thick)):
-        for x, y, dx, dy, turn in ((x0, y0, 1, 1, 180), (x1, y0, -1, 1, 270), (x1, y1, -1, -1, 0), (x0, y1, 1, -1, 90)):
+        for x, y, dx, dy, turn in (
+            (x0, y0, 1, 1, 180),
+            (x1, y0, -1, 1, 270),
+            (x1, y1, -1, -1, 0),
+            (x0, y1, 1, -1, 90),
+        ):
             centre = (x + dx * radius, y + dy * radius)
             cv2.ellipse(canvas, centre, (radius, radius), turn, 0, 90, line_colour, line, cv2.LINE_AA)
             cv2.line(canvas, (x + dx * radius, y), (x + dx * tick, y), line_colour, line, cv2.LINE_AA)
@@ -143,7 +148,12 @@ def _draw_corners(canvas: Image, rect: Rect, colour: RGB, scale: float) -> None:
 
 
 def _draw_chip(
-    canvas: Image, rect: Rect | None, estimate: EmotionEstimate, scale: float, taken: list[Rect], faces: list[Rect]
+    canvas: Image,
+    rect: Rect | None,
+    estimate: EmotionEstimate,
+    scale: float,
+    taken: list[Rect],
+    faces: list[Rect],
 ) -> Rect:
     """Label and probability, and the track's id on a dark end; returns where."""
     height, width = canvas.shape[:2]
@@ -173,20 +183,29 @@ def _draw_chip(
     blend_text(canvas, text, x + pad, y + (high - text_height(size)) // 2, size, dark)
     if end:
         small = 0.8 * size
-        blend_text(canvas, tag, x + body + round(0.7 * pad), y + (high - text_height(small)) // 2, small, _DIM)
+        blend_text(
+            canvas, tag, x + body + round(0.7 * pad), y + (high - text_height(small)) // 2, small, _DIM
+        )
     return x, y, wide, high
 
 
 def _place_chip(
-    rect: Rect | None, wide: int, high: int, width: int, height: int, gap: int, taken: list[Rect], faces: list[Rect]
+    rect: Rect | None,
+    wide: int,
+    high: int,
+    width: int,
+    height: int,
+    gap: int,
+    taken: list[Rect],
+    faces: list[Rect],
 ) -> tuple[int, int]:
-    """Top left corner: above the face, else below, else inside; the first that is free, else the least covered."""
+    """Top left corner: above the face, below it or inside; the first that is free, else the least covered."""
     if rect is None:
         used = sum(r[3] + 2 * gap for r in taken)
         return min(gap, width - wide), max(0, min(gap + used, height - high))
     x, y, w, h = rect
     rows = (y - gap - high, y + h + gap, y + gap, y + h - gap - high)
-    spots = [(left, top) for left in (x, x + w - wide) for top in rows]
+    spots = [(left, top) for left in (x, x + w - wide, x + (w - wide) // 2) for top in rows]
     best, least = (0, 0), math.inf
     for left, top in spots:
         inside = 0 <= top <= height - high
@@ -216,7 +235,7 @@ def _rounded(canvas: Image, rect: Rect, radius: int, colour: RGB) -> None:
 def _draw_panel(
     canvas: Image, rect: Rect, estimate: EmotionEstimate, scale: float, blocked: list[Rect]
 ) -> Rect | None:
-    """Bars, and the dial below them, right or left of the face; returns where, None where there is no room."""
+    """Bars, and the dial below them, right or left of the face; returns where, None without room."""
     height, width = canvas.shape[:2]
     gap, pad = max(2, round(5 * scale)), max(3, round(6 * scale))
     size = 0.72 * scale
@@ -245,14 +264,17 @@ def _draw_bars(
     canvas: Image, x: int, y: int, row: int, names: int, bar: int, size: float, estimate: EmotionEstimate
 ) -> None:
     thick = max(3, round(0.55 * row))
+    blend_column(canvas, estimate.labels, x, y, row, size, _DIM)
+    best = estimate.labels.index(estimate.label)
+    blend_text(canvas, estimate.label, x, y + best * row, size, _BRIGHT)
     for i, (label, p) in enumerate(zip(estimate.labels, estimate.probabilities, strict=True)):
-        top = y + i * row
-        blend_text(canvas, label, x, top, size, _BRIGHT if label == estimate.label else _DIM)
-        left, middle = x + names, top + (text_height(size) - thick) // 2
+        left, middle = x + names, y + i * row + (text_height(size) - thick) // 2
         cv2.rectangle(canvas, (left, middle), (left + bar - 1, middle + thick - 1), (72, 68, 66), cv2.FILLED)
         length = round(bar * min(1.0, max(0.0, p)))
         if length > 0:
-            cv2.rectangle(canvas, (left, middle), (left + length - 1, middle + thick - 1), bgr(label), cv2.FILLED)
+            cv2.rectangle(
+                canvas, (left, middle), (left + length - 1, middle + thick - 1), bgr(label), cv2.FILLED
+            )
 
 
 def _draw_dial(canvas: Image, x: int, y: int, radius: int, size: float, estimate: EmotionEstimate) -> None:

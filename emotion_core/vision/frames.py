@@ -169,7 +169,7 @@ class _Video(FrameSource):
             import av
         except ImportError as error:
             raise EmotionError(
-                f"{path}: reading a video takes PyAV: pip install av, or pip install emotion-perception[media]"
+                f"{path}: a video takes PyAV: pip install av, or pip install emotion-perception[media]"
             ) from error
         self._av: Any = av
         self._path = path

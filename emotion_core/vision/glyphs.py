@@ -12,10 +12,11 @@ from emotion_core.types import Image
 from emotion_core.vision.palette import RGB
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-# Strokes drawn this much larger and shrunk by area come out even and may be 1.4 pixels wide, where drawing at the
-# final size gives ragged ones of 1 or 2.
+# Strokes drawn this much larger and shrunk by area come out even and may be 1.4 pixels wide, where drawing at
+# the final size gives ragged ones of 1 or 2.
 _OVERSAMPLING = 4
-_ASCII = str.maketrans({"·": "-", "–": "-", "—": "-", "−": "-", "…": "...", "µ": "u", "’": "'"})
+# The strokes know ASCII only.
+_ASCII = str.maketrans({"·": "-", "\N{EN DASH}": "-", "\N{MINUS SIGN}": "-", "…": "...", "µ": "u"})
 _CAP_PX = 11.0
 """Height of a capital letter at size 1."""
 
@@ -39,7 +40,17 @@ def blend_text(canvas: Image, text: str, x: int, y: int, size: float, colour: RG
         size: 1 is readable at 640x480.
         colour: in the canvas's order of channels.
     """
-    mask = _mask(text, _key(size))
+    _blend(canvas, _mask(text, _key(size)), x, y, colour)
+
+
+def blend_column(
+    canvas: Image, lines: tuple[str, ...], x: int, y: int, row: int, size: float, colour: RGB
+) -> None:
+    """Write lines below one another, ``row`` pixels apart: much cheaper than one by one."""
+    _blend(canvas, _column(lines, row, _key(size)), x, y, colour)
+
+
+def _blend(canvas: Image, mask: NDArray[np.uint16], x: int, y: int, colour: RGB) -> None:
     height, width = canvas.shape[:2]
     x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + mask.shape[1]), min(height, y + mask.shape[0])
     if x0 >= x1 or y0 >= y1:
@@ -72,3 +83,17 @@ def _mask(text: str, key: int) -> NDArray[np.uint16]:
     cv2.putText(large, text, (stroke // 2, above), _FONT, scale, 255, stroke, cv2.LINE_AA)
     small = cv2.resize(large, (wide // factor, high // factor), interpolation=cv2.INTER_AREA)
     return (small.astype(np.uint16) * 256 + 127) // 255
+
+
+@lru_cache(maxsize=64)
+def _column(lines: tuple[str, ...], row: int, key: int) -> NDArray[np.uint16]:
+    """(h, w) uint16 in 0…256 of several lines."""
+    masks = [_mask(line, key) for line in lines]
+    column = np.zeros(
+        (max(i * row + mask.shape[0] for i, mask in enumerate(masks)), max(mask.shape[1] for mask in masks)),
+        np.uint16,
+    )
+    for i, mask in enumerate(masks):
+        area = column[i * row : i * row + mask.shape[0], : mask.shape[1]]
+        np.maximum(area, mask, out=area)
+    return column

@@ -21,9 +21,10 @@ COLOURS: Mapping[str, RGB] = MappingProxyType(
         "contempt": (0xB5, 0x67, 0xB2),  # mauve
     }
 )
-"""Chosen so that every two keep a distance of at least 20 (CIE76 in CIELAB, where 2 can just be seen) for normal sight
-and for simulated protanopia, deuteranopia and tritanopia (Machado, Oliveira, Fernandes: A physiologically-based model
-for simulation of color vision deficiency. IEEE TVCG 2009), and all stand out from a dark panel and a white page."""
+"""Chosen so that every two keep a distance of at least 20 (CIE76 in CIELAB, where 2 can just be seen) for
+normal sight and for simulated protanopia, deuteranopia and tritanopia (Machado, Oliveira, Fernandes: A
+physiologically-based model for simulation of color vision deficiency. IEEE TVCG 2009), and that all stand out
+from a dark panel and a white page."""
 
 UNKNOWN: RGB = (0xE8, 0xA0, 0x7A)
 """Colour of a label that has none of its own."""

@@ -1,0 +1,37 @@
+"""Where real data may lie, and small stand-ins for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with reference outputs and real media; skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("no ../shared with reference outputs and real media beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model store of the test's own, so that nothing depends on what a developer has downloaded."""
+    store = tmp_path / "store"
+    store.mkdir()
+    monkeypatch.setenv("EMOTION_MODEL_DIR", str(store))
+    return store
+
+
+@pytest.fixture(scope="session")
+def portrait() -> np.ndarray:
+    """A real face, (606, 512, 3) uint8 BGR: the sample picture that comes with matplotlib."""
+    cv2 = pytest.importorskip("cv2")
+    cbook = pytest.importorskip("matplotlib.cbook")
+    with cbook.get_sample_data("grace_hopper.jpg") as file:
+        data = np.frombuffer(file.read(), np.uint8)
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)

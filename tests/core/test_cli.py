@@ -1,0 +1,166 @@
+"""The ``emotion`` command as a user meets it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+SUBCOMMANDS = ("infer", "eval", "train", "export", "models", "node")
+
+
+def emotion(*args: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "emotion_core.cli", *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | {"COLUMNS": "160"} | (env or {}),
+        check=False,
+    )
+
+
+def fails_clearly(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, result.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.fixture()
+def photo(portrait, tmp_path) -> Path:
+    path = tmp_path / "face.png"
+    cv2.imwrite(str(path), portrait)
+    return path
+
+
+def test_help_teaches():
+    overview = emotion("--help").stdout
+    assert "examples:" in overview
+    for name in SUBCOMMANDS:
+        assert name in overview
+        assert emotion(name, "--help").stdout.startswith("usage:")
+
+
+def test_infer_prints_the_documented_json(photo):
+    result = emotion("infer", photo, "--json")
+    assert result.returncode == 0, result.stderr
+    line = json.loads(result.stdout)
+    assert set(line) == {"source", "width", "height", "faces"}
+    assert (line["source"], line["width"], line["height"]) == (str(photo), 512, 606)
+    (face,) = line["faces"]
+    assert set(face) == {"box", "score", "label", "confidence", "probabilities", "valence", "arousal"}
+    assert face["label"] == max(face["probabilities"], key=face["probabilities"].get)
+    assert face["confidence"] == face["probabilities"][face["label"]]
+    assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    x, y, w, h = face["box"]
+    assert x < 240 < x + w
+    assert y < 170 < y + h
+
+
+def test_infer_in_words_with_pictures(photo, tmp_path):
+    result = emotion("infer", photo, "--draw", tmp_path / "drawn", "--vote")
+    assert result.returncode == 0, result.stderr
+    assert "%" in result.stdout
+    drawn = cv2.imread(str(tmp_path / "drawn" / "face.png"))
+    assert drawn.shape == (606, 512, 3)
+    assert (drawn != cv2.imread(str(photo))).any()
+
+
+def test_infer_goes_on_after_a_bad_file(photo, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    empty = tmp_path / "wall.png"
+    cv2.imwrite(str(empty), np.full((100, 100, 3), 99, np.uint8))
+    result = emotion("infer", broken, empty, photo, "--json")
+    fails_clearly(result, "broken.jpg", "not a readable picture")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [len(line["faces"]) for line in lines] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["infer", "absent.jpg"], ["absent.jpg", "does not exist"]),
+        (["infer", "x.jpg", "--model", "nope"], ["unknown model", "esr_compact"]),
+        (["infer", "x.jpg", "--detector", "yunet"], ["no YuNet model"]),
+        (["models", "nope"], ["unknown model"]),
+        (["eval", "--data", "nowhere"], ["FER2013Valid"]),
+        (["export", "nowhere.safetensors", "--out", "x.onnx"], ["nowhere.safetensors", "missing"]),
+        (["train", "esr", "--data", "nowhere", "--out", "unused"], ["FER2013Train"]),
+        (["train", "esr", "--data", "nowhere", "--out", "unused", "--width", "-1"], ["width"]),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_two(args, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if args[0] in ("train", "export"):
+        pytest.importorskip("torch")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    fails_clearly(emotion(*args), *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_bad_usage_exits_two():
+    assert emotion().returncode == 2
+    assert emotion("infer", "x.jpg", "--colour").returncode == 2
+
+
+def test_models_lists_what_is_here():
+    listed = emotion("models").stdout
+    assert "esr_compact (default)" in listed
+    assert "haar" in listed
+    card = json.loads(emotion("models", "esr_compact", "--json").stdout)
+    assert card["name"] == "esr_compact"
+    assert "PublicTest" in emotion("models", "esr_compact").stdout
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory) -> Path:
+    """A tiny FER+ folder of 40 synthetic faces a split."""
+    root = tmp_path_factory.mktemp("ferplus")
+    rng = np.random.default_rng(0)
+    for name in ("FER2013Train", "FER2013Valid"):
+        (root / name).mkdir()
+        rows = []
+        for i in range(40):
+            cv2.imwrite(str(root / name / f"{i}.png"), rng.integers(0, 255, (48, 48), np.uint8))
+            rows.append(f'{i}.png,"(0, 0, 48, 48)",' + ",".join("9" if c == i % 8 else "0" for c in range(10)))
+        (root / name / "label.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def test_train_export_eval_infer(faces, tmp_path, photo):
+    pytest.importorskip("torch")
+    pytest.importorskip("tensorboard")
+    pytest.importorskip("onnx")
+    train = ("train", "esr", "--data", faces, "--out", tmp_path / "run", "--epochs", 2, "--batch-size", 20,
+             "--branches", 3, "--width", 0.25, "--seed", 5, "--name", "mine")  # fmt: skip
+    first = emotion(*train)
+    assert first.returncode == 0, first.stderr
+    assert "model.safetensors" in first.stdout
+    assert "epoch 2/2" in first.stderr
+    again = emotion(*train)
+    assert "resuming after epoch 2" in again.stderr
+    assert again.stdout == first.stdout
+
+    model = tmp_path / "mine.onnx"
+    exported = emotion("export", tmp_path / "run" / "model.safetensors", "--out", model)
+    assert exported.returncode == 0, exported.stderr
+    card = json.loads(model.with_suffix(".json").read_text())
+    assert card["training"]["command"].endswith("--epochs 2 --batch-size 20 --seed 5")
+
+    result = emotion("eval", "--model", model, "--data", faces, "--split", "valid", "--json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert (report["model"], report["dataset"], report["split"], report["n"]) == ("mine", "ferplus", "valid", 40)
+    assert report["accuracy"] == card["results"][0]["accuracy"]
+    assert len(report["branch_accuracy"]) == 3
+    assert emotion("infer", photo, "--model", model).returncode == 0

@@ -1,0 +1,167 @@
+"""Training on synthetic faces: it learns, repeats itself, and survives being killed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("tensorboard")
+pytest.importorskip("safetensors")
+
+from emotion_core.data.ferplus import FaceSet  # noqa: E402
+from emotion_core.errors import EmotionError  # noqa: E402
+from emotion_core.labels import AFFECT_COORDINATES, AFFECTNET  # noqa: E402
+from emotion_core.learners.augment import AugmentConfig, augment  # noqa: E402
+from emotion_core.learners.esr import CHECKPOINT, EsrTrainer, EsrTrainingConfig, predict, write_result  # noqa: E402
+from emotion_core.models.esr import ConvSpec, EsrConfig  # noqa: E402
+from emotion_core.models.files import load_network  # noqa: E402
+
+SIDE = 16
+TINY = EsrConfig(
+    branches=3,
+    in_channels=1,
+    input_size=SIDE,
+    base=(ConvSpec(8, 3, padding=1, pool=True), ConvSpec(8, 3, padding=1, skip=True)),
+    branch=(ConvSpec(8, 3, padding=1),),
+    dropout=0.1,
+    standardize=True,
+)
+CONFIG = EsrTrainingConfig(model=TINY, epochs=4, batch_size=16, lr=0.05, ema_decay=0.9)
+
+
+def stripes(count: int, seed: int) -> FaceSet:
+    """Pictures whose class is the direction and the width of their stripes."""
+    rng = np.random.default_rng(seed)
+    classes = rng.integers(0, 4, count)
+    rows, columns = np.indices((SIDE, SIDE))
+    patterns = [rows // 2 % 2, columns // 2 % 2, rows // 4 % 2, columns // 4 % 2]
+    faces = np.stack([patterns[c] * 120 + 60 + rng.normal(0, 15, (SIDE, SIDE)) for c in classes])
+    distributions = np.full((count, 8), 0.0, np.float32)
+    distributions[np.arange(count), classes] = 0.8
+    distributions[:, 7] += 0.2
+    return FaceSet(faces.clip(0, 255).astype(np.uint8), distributions, classes, tuple(map(str, range(count))))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return stripes(160, 0), stripes(64, 1)
+
+
+def weights(trainer: EsrTrainer) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in trainer.average.state_dict().items()}
+
+
+def test_it_learns_and_writes_everything_down(data, tmp_path):
+    trainer = EsrTrainer(replace(CONFIG, epochs=12), *data, tmp_path)
+    history = trainer.run()
+    assert history[-1].valid_accuracy > 90
+    assert history[-1].train_loss < 0.7 * history[0].train_loss
+    rows = list(csv.DictReader((tmp_path / "history.csv").open()))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
+    assert float(rows[-1]["valid_accuracy"]) == history[-1].valid_accuracy
+    assert list((tmp_path / "tensorboard").glob("events.*"))
+
+    path = write_result(trainer, "tiny", "emotion train esr")
+    model, card = load_network(path)
+    assert card.results[0]["accuracy"] == round(history[-1].valid_accuracy, 2)
+    assert card.training["seed"] == 0
+    torch.testing.assert_close(predict(model, data[1].faces), predict(trainer.average, data[1].faces))
+
+
+def test_killed_and_resumed_equals_undisturbed(data, tmp_path):
+    undisturbed = EsrTrainer(CONFIG, *data, tmp_path / "a")
+    undisturbed.run()
+
+    class Killed(Exception):
+        pass
+
+    def kill(step: int, _: int, __: float) -> None:
+        if step == 25:  # in the middle of the third epoch
+            raise Killed
+
+    with pytest.raises(Killed):
+        EsrTrainer(CONFIG, *data, tmp_path / "b").run(kill)
+    resumed = EsrTrainer(CONFIG, *data, tmp_path / "b")
+    assert len(resumed.history) == 2
+    resumed.run()
+    for name, tensor in weights(undisturbed).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+    assert [r.train_loss for r in undisturbed.history] == [r.train_loss for r in resumed.history]
+
+
+def test_the_seed_decides(data, tmp_path):
+    runs = []
+    for i, seed in enumerate((0, 0, 1)):
+        trainer = EsrTrainer(replace(CONFIG, epochs=1, seed=seed), *data, tmp_path / str(i))
+        trainer.run()
+        runs.append(trainer.average.base.conv1.weight)
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+
+
+def test_affect_is_the_expected_position_of_the_votes(data, tmp_path):
+    trainer = EsrTrainer(replace(CONFIG, epochs=12), *data, tmp_path)
+    trainer.run()
+    with torch.no_grad():
+        affect = trainer.average(torch.from_numpy(data[1].faces)[:, None].float() / 255).affect.mean(1).numpy()
+    # The other votes are for contempt, which has no coordinates and therefore does not count.
+    expected = np.array([AFFECT_COORDINATES[AFFECTNET[c]] for c in data[1].majority])
+    assert np.abs(affect - expected).mean() < 0.15
+    assert np.corrcoef(affect[:, 0], expected[:, 0])[0, 1] > 0.9
+
+
+def test_a_foreign_or_damaged_checkpoint_is_refused(data, tmp_path):
+    EsrTrainer(replace(CONFIG, epochs=1), *data, tmp_path).run()
+    with pytest.raises(EmotionError, match="another configuration"):
+        EsrTrainer(CONFIG, *data, tmp_path)
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(EmotionError, match="not a readable checkpoint"):
+        EsrTrainer(replace(CONFIG, epochs=1), *data, tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"epochs": 0}, {"lr": 0.0}, {"batch_size": 1}, {"ema_decay": 1.0}, {"warmup": 1.0}])
+def test_bad_settings_are_refused(change):
+    with pytest.raises(EmotionError, match=next(iter(change))):
+        replace(CONFIG, **change)
+
+
+def test_data_that_does_not_fit_the_network_is_refused(data, tmp_path):
+    with pytest.raises(EmotionError, match="1x20x20"):
+        EsrTrainer(replace(CONFIG, model=replace(TINY, input_size=20)), *data, tmp_path)
+    with pytest.raises(EmotionError, match="larger than the training set"):
+        EsrTrainer(replace(CONFIG, batch_size=500), *data, tmp_path)
+
+
+def test_a_card_of_another_network_is_refused(data, tmp_path):
+    trainer = EsrTrainer(replace(CONFIG, epochs=1), *data, tmp_path)
+    trainer.run()
+    path = write_result(trainer, "tiny", "")
+    card = json.loads(path.with_suffix(".json").read_text())
+    card["architecture"]["branches"] = 5
+    path.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(EmotionError, match="do not fit the architecture"):
+        load_network(path)
+
+
+def test_augmentation_stays_in_range_repeats_and_can_be_off():
+    faces = torch.rand(8, 1, 48, 48)
+    first, second = (augment(faces, AugmentConfig(), torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert first.shape == faces.shape
+    assert 0 <= first.min() <= first.max() <= 1
+    assert not torch.allclose(first, faces, atol=0.05)
+    off = AugmentConfig(flip=0, rotation_deg=0, scale=1, translate=0, gamma=1, contrast=0, erase=0)
+    torch.testing.assert_close(augment(faces, off, torch.Generator()), faces.clamp(1e-4, 1), atol=1e-4, rtol=0)
+
+
+def test_mirror_images():
+    faces = torch.rand(4, 1, 48, 48)
+    only_flip = AugmentConfig(flip=1, rotation_deg=0, scale=1, translate=0, gamma=1, contrast=0, erase=0)
+    flipped = augment(faces, only_flip, torch.Generator())
+    torch.testing.assert_close(flipped, faces.flip(-1).clamp(1e-4, 1), atol=1e-4, rtol=0)
