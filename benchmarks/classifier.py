@@ -28,23 +28,28 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     for threads in args.threads:
-        torch.set_num_threads(threads)
-        classifier = FaceClassifier.load(args.model, threads)
-        architecture = {k: v for k, v in classifier.card.architecture.items() if k != "type"}
-        eager = Esr(EsrConfig.from_dict(architecture)).eval()  # speed does not depend on the weights
-        card = classifier.card
-        faces = np.random.default_rng(0).random((1, card.channels, card.input_size, card.input_size), np.float32)
-        tensor = torch.from_numpy(faces)
-        with torch.no_grad():
-            seconds = measure({"eager": lambda: eager(tensor), "onnx": lambda: classifier(faces)})
-        rates = {name: 1 / statistics.median(values) for name, values in seconds.items()}
-        result = {
-            "model": card.name,
-            "threads": threads,
-            **{f"{name}_per_s": round(rate, 1) for name, rate in rates.items()},
-            "ratio": round(rates["onnx"] / rates["eager"], 2),
-        }
+        result = compare(args.model, threads)
         print(json.dumps(result) if args.json else "  ".join(f"{k} {v}" for k, v in result.items()))
+
+
+def compare(model: str, threads: int) -> dict[str, object]:
+    """Evaluations a second of both backends."""
+    torch.set_num_threads(threads)
+    classifier = FaceClassifier.load(model, threads)
+    card = classifier.card
+    architecture = {k: v for k, v in card.architecture.items() if k != "type"}
+    eager = Esr(EsrConfig.from_dict(architecture)).eval()  # speed does not depend on the weights
+    faces = np.random.default_rng(0).random((1, card.channels, card.input_size, card.input_size), np.float32)
+    tensor = torch.from_numpy(faces)
+    with torch.no_grad():
+        seconds = measure({"eager": lambda: eager(tensor), "onnx": lambda: classifier(faces)})
+    rates = {name: 1 / statistics.median(values) for name, values in seconds.items()}
+    return {
+        "model": card.name,
+        "threads": threads,
+        **{f"{name}_per_s": round(rate, 1) for name, rate in rates.items()},
+        "ratio": round(rates["onnx"] / rates["eager"], 2),
+    }
 
 
 def measure(calls: dict[str, Callable[[], object]], blocks: int = 5, count: int = 100) -> dict[str, list[float]]:

@@ -43,10 +43,23 @@ def main() -> int:
             finally:
                 stop(source)
             status = Path(f"/proc/{node.pid}/status").read_text()
-            memory = {k: int(v.split()[0]) / 1024 for k, _, v in (s.partition(":") for s in status.splitlines()) if k in ("VmRSS", "VmHWM")}
+            memory = {
+                k: int(v.split()[0]) / 1024
+                for k, _, v in (s.partition(":") for s in status.splitlines())
+                if k in ("VmRSS", "VmHWM")
+            }
         finally:
             stop(node)
-    print(json.dumps({"ready_s": round(ready_s, 2), "rss_mb": round(memory["VmRSS"]), "peak_rss_mb": round(memory["VmHWM"]), **result}))
+    print(
+        json.dumps(
+            {
+                "ready_s": round(ready_s, 2),
+                "rss_mb": round(memory["VmRSS"]),
+                "peak_rss_mb": round(memory["VmHWM"]),
+                **result,
+            }
+        )
+    )
     return 0
 
 
@@ -96,8 +109,8 @@ def receive(seconds: float) -> dict[str, object]:
     import numpy as np
     import rclpy
     from diagnostic_msgs.msg import DiagnosticArray
-
     from emotion_perception.msg import EmotionEstimates
+
     from emotion_ros.conversions import to_seconds
 
     rclpy.init()

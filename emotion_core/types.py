@@ -62,7 +62,10 @@ class Box:
     def clamped(self, width: int, height: int) -> tuple[int, int, int, int]:
         """(x, y, width, height) as whole pixels inside a width x height image; an outside box gives zero size."""
         left, top = max(0, math.floor(self.x)), max(0, math.floor(self.y))
-        right, bottom = min(width, math.ceil(self.x + self.width)), min(height, math.ceil(self.y + self.height))
+        right, bottom = (
+            min(width, math.ceil(self.x + self.width)),
+            min(height, math.ceil(self.y + self.height)),
+        )
         left, top = min(left, width), min(top, height)
         return left, top, max(0, right - left), max(0, bottom - top)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from builtin_interfaces.msg import Time
+from emotion_perception.msg import EmotionEstimate, EmotionEstimates
 from std_msgs.msg import Header
 
 from emotion_core import types
-from emotion_perception.msg import EmotionEstimate, EmotionEstimates
 
 _NANOSECONDS = 1_000_000_000
 

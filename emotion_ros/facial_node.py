@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from emotion_perception.msg import EmotionEstimate, EmotionEstimates
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -17,7 +18,6 @@ from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.types import EmotionEstimate as Estimate
 from emotion_core.types import Image as Picture
-from emotion_perception.msg import EmotionEstimate, EmotionEstimates
 from emotion_ros import images, parameters, qos
 from emotion_ros.conversions import to_messages, to_seconds
 from emotion_ros.latest import Counts, LatestWorker
@@ -31,7 +31,9 @@ class FacialNodeConfig(CheckedConfig):
     """What concerns the node and not the estimation."""
 
     image_transport: str = parameter(
-        "raw", "raw subscribes to sensor_msgs/Image, compressed to CompressedImage.", choices=("raw", "compressed")
+        "raw",
+        "raw subscribes to sensor_msgs/Image, compressed to CompressedImage.",
+        choices=("raw", "compressed"),
     )
     autostart: bool = parameter(True, "Configure and activate at start, without a lifecycle manager.")
     diagnostics_period_s: float = parameter(1.0, "Seconds between two messages on /diagnostics.", low=0.1, high=60.0)
@@ -68,10 +70,8 @@ class FacialNode(LifecycleNode):
         self._markers = self.create_lifecycle_publisher(MarkerArray, "~/markers", qos.ESTIMATES)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.ESTIMATES)
         self._timer = self.create_timer(self.settings.diagnostics_period_s, self._publish_diagnostics)
-        pipeline = self._pipeline
-        self.get_logger().info(
-            f"model {pipeline.classifier.card.name} on {pipeline.classifier.provider}, detector {pipeline.detector.name}"
-        )
+        classifier, detector = self._pipeline.classifier, self._pipeline.detector
+        self.get_logger().info(f"model {classifier.card.name} on {classifier.provider}, detector {detector.name}")
         return SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -168,7 +168,9 @@ class FacialNode(LifecycleNode):
 
     def _failed(self, error: Exception) -> None:
         """A defect of ours, not of the image: say everything once in a while, and go on."""
-        self.get_logger().error(f"could not process an image: {type(error).__name__}: {error}", throttle_duration_sec=5.0)
+        self.get_logger().error(
+            f"could not process an image: {type(error).__name__}: {error}", throttle_duration_sec=5.0
+        )
 
     def _publish_diagnostics(self) -> None:
         pipeline, worker = self._pipeline, self._worker
@@ -208,6 +210,8 @@ def main(args: list[str] | None = None) -> int:
             if node.trigger_configure() != SUCCESS:
                 return 2
             node.trigger_activate()
+        else:
+            node.get_logger().info("waiting for a lifecycle manager")
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

@@ -79,8 +79,7 @@ def pack(image: NDArray[Any], encoding: str) -> array[int]:
     grey = image.ndim == 2
     if image.dtype != np.uint8 or not image.size or not (grey or (image.ndim == 3 and image.shape[2] == 3)):
         raise EmotionError(
-            "expected a uint8 picture of shape (height, width, 3) or (height, width), "
-            f"got {image.dtype} {image.shape}"
+            f"expected a uint8 picture of shape (height, width, 3) or (height, width), got {image.dtype} {image.shape}"
         )
     if encoding == "mono8":
         pixels = image if grey else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from emotion_perception.msg import EmotionEstimates
 from sensor_msgs.msg import CameraInfo
 from visualization_msgs.msg import Marker, MarkerArray
-
-from emotion_perception.msg import EmotionEstimates
 
 FACE_HEIGHT_M = 0.22
 """Height of a face from chin to hairline, about; with the focal length it turns pixels into a distance."""

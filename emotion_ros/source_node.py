@@ -126,9 +126,7 @@ class SourceNode(Node):
         late_ns = now - self._anchor_ns - self._next[1]
         if late_ns > MAX_LATE_NS:
             self._anchor_ns += late_ns
-            self.get_logger().warning(
-                f"{late_ns / 1e9:.1f} s late, playing on from here", throttle_duration_sec=5
-            )
+            self.get_logger().warning(f"{late_ns / 1e9:.1f} s late, playing on from here", throttle_duration_sec=5)
         # Due within half a period is due now: ticks jitter, and the next one would be further off.
         while self._next is not None and self._anchor_ns + self._next[1] <= now + self._period_ns // 2:
             self._publish(self._next[0], min(now, self._anchor_ns + self._next[1]))

@@ -4,19 +4,24 @@ ros2 launch emotion_perception facial.launch.py image:=/camera/image_raw
 """
 
 import os
+from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
-SHARE = get_package_share_directory("emotion_perception")
+from launch import LaunchDescription
+
+SHARE = Path(get_package_share_directory("emotion_perception"))
 ARGUMENTS = {
-    "image": ("image", "Topic of the camera's images; with image_transport:=compressed its /compressed is used."),
+    "image": (
+        "image",
+        "Topic of the camera's images; with image_transport:=compressed its /compressed is used.",
+    ),
     "camera_info": ("camera_info", "Topic of the camera's calibration, for the markers in RViz."),
     "namespace": ("", "Namespace of the node."),
-    "params_file": (os.path.join(SHARE, "config", "facial.yaml"), "Parameters of the node."),
+    "params_file": (str(SHARE / "config" / "facial.yaml"), "Parameters of the node."),
     "image_transport": ("raw", "raw or compressed."),
     "autostart": ("true", "Configure and activate at start; false leaves that to a lifecycle manager."),
     "shared_memory": ("true", "Give Fast DDS enough shared memory for images, see config/fastdds_shm.xml."),
@@ -28,7 +33,7 @@ def start(context):
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     environment = {}
     if value["shared_memory"] == "true" and "FASTRTPS_DEFAULT_PROFILES_FILE" not in os.environ:
-        environment["FASTRTPS_DEFAULT_PROFILES_FILE"] = os.path.join(SHARE, "config", "fastdds_shm.xml")
+        environment["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(SHARE / "config" / "fastdds_shm.xml")
     node = LifecycleNode(
         package="emotion_perception",
         executable="facial_node",

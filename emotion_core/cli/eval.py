@@ -11,19 +11,21 @@ from emotion_core.runtime.store import DEFAULT_MODEL
 DATASETS = ("ferplus",)
 
 
-def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "eval",
         help="measure a model on a dataset",
-        description="Measure a model's accuracy. FER+: the 8-class majority protocol; single votes count as none, faces "
-        "whose majority is unknown or NF are dropped; no test-time augmentation.",
+        description="Measure a model's accuracy. FER+: the 8-class majority protocol; single votes count as none, "
+        "faces whose majority is unknown or NF are dropped; no test-time augmentation.",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="model name or path (default: %(default)s)")
     parser.add_argument("--dataset", choices=DATASETS, default="ferplus", help="default: %(default)s")
     parser.add_argument("--data", required=True, metavar="DIR", help="folder with FER2013Train, FER2013Valid, ...")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="valid", help="default: %(default)s")
-    parser.add_argument("--vote", action="store_true", help="label by the branches' vote instead of their mean probability")
+    parser.add_argument(
+        "--vote", action="store_true", help="label by the branches' vote instead of their mean probability"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -75,12 +77,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print(report: dict) -> None:  # type: ignore[type-arg]
+def _print(report: dict) -> None:
     from rich.console import Console
     from rich.table import Table
 
     labels = report["confusion"]["labels"]
-    table = Table(title=f"{report['model']} on {report['dataset']} {report['split']}: rows are truths, columns predictions")
+    table = Table(
+        title=f"{report['model']} on {report['dataset']} {report['split']}: truths in rows, predictions in columns"
+    )
     for name in ("", *labels, "recall %"):
         table.add_column(name, justify="right")
     for name, row in zip(labels, report["confusion"]["rows"], strict=True):
@@ -90,6 +94,6 @@ def _print(report: dict) -> None:  # type: ignore[type-arg]
     console.print(table)
     console.print(
         f"accuracy {report['accuracy']:.2f} % of {report['n']} ({report['combination']} of "
-        f"{len(report['branch_accuracy'])} branches; alone {', '.join(f'{a:.2f}' for a in report['branch_accuracy'])}), "
+        f"{len(report['branch_accuracy'])} branches, alone {', '.join(map(str, report['branch_accuracy']))}), "
         f"macro F1 {report['macro_f1']:.2f} %, calibration error {report['calibration_error']:.2f} %"
     )

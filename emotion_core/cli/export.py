@@ -6,16 +6,25 @@ import argparse
 from pathlib import Path
 
 
-def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "export",
         help="write a trained network as ONNX",
-        description="Write a trained network (model.safetensors with its card, or the folder of a published ESR) as ONNX, "
-        "and compare both by value.",
+        description="Write a trained network (model.safetensors with its card, or the folder of a published ESR) as "
+        "ONNX, and compare both by value.",
     )
-    parser.add_argument("network", metavar="NETWORK", help="a .safetensors file, or a folder with Net-Base-*.pt and Net-Branch_*.pt")
-    parser.add_argument("--out", required=True, metavar="FILE.onnx", help="the file to write; its card goes beside it as .json")
+    parser.add_argument(
+        "network",
+        metavar="NETWORK",
+        help="a .safetensors file, or a folder with Net-Base-*.pt and Net-Branch_*.pt",
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE.onnx",
+        help="the file to write; its card goes beside it as .json",
+    )
     parser.add_argument("--name", help="name of the model in its card (default: the card's, or the name of FILE)")
     parser.set_defaults(run=run)
 

@@ -21,7 +21,7 @@ class _Job:
     overlay: Path | None
 
 
-def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "infer",
@@ -32,7 +32,9 @@ def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture, or a folder of pictures")
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="model name or path (default: %(default)s)")
     parser.add_argument("--detector", default="auto", choices=DETECTORS, help="face detector (default: %(default)s)")
-    parser.add_argument("--vote", action="store_true", help="label by the branches' vote instead of their mean probability")
+    parser.add_argument(
+        "--vote", action="store_true", help="label by the branches' vote instead of their mean probability"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line a picture")
     parser.add_argument("--draw", metavar="DIR", help="also write the pictures with their estimates into this folder")
     parser.set_defaults(run=run)
@@ -83,7 +85,7 @@ def _infer(pipeline: Any, job: _Job) -> dict[str, Any]:
 
     if not job.image.is_file():
         raise EmotionError(f"{job.image} does not exist")
-    image = cv2.imread(str(job.image), cv2.IMREAD_COLOR)
+    image: Any = cv2.imread(str(job.image), cv2.IMREAD_COLOR)
     if image is None:
         raise EmotionError(f"{job.image} is not a readable picture")
     estimates = pipeline.process(image)
@@ -115,5 +117,7 @@ def _number(value: float) -> float | None:
 def _sentence(result: dict[str, Any]) -> str:
     if not result["faces"]:
         return f"{result['source']}: no face"
-    parts = [f"{face['label']} {face['confidence']:.0%} at {','.join(map(str, face['box']))}" for face in result["faces"]]
+    parts = [
+        f"{face['label']} {face['confidence']:.0%} at {','.join(map(str, face['box']))}" for face in result["faces"]
+    ]
     return f"{result['source']}: {'; '.join(parts)}"

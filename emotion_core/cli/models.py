@@ -9,10 +9,17 @@ from pathlib import Path
 
 from emotion_core.errors import EmotionError
 from emotion_core.runtime.card import ModelCard, card_path
-from emotion_core.runtime.store import DEFAULT_MODEL, find_file, find_model, known_files_here, model_dir, model_names
+from emotion_core.runtime.store import (
+    DEFAULT_MODEL,
+    find_file,
+    find_model,
+    known_files_here,
+    model_dir,
+    model_names,
+)
 
 
-def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "models",
@@ -38,8 +45,10 @@ def run(args: argparse.Namespace) -> int:
         best = card.results[0] if card.results else None
         measured = f"{best['accuracy']:.2f} % on {best['dataset']} {best['split']}" if best else "not measured"
         default = " (default)" if name == DEFAULT_MODEL else ""
-        print(f"{name}{default}: {len(card.labels)} labels, {card.channels}x{card.input_size}x{card.input_size} "
-              f"{card.colour}, {measured}, {card.licence}")
+        print(
+            f"{name}{default}: {len(card.labels)} labels, {card.channels}x{card.input_size}x{card.input_size} "
+            f"{card.colour}, {measured}, {card.licence}"
+        )
     here = [name for name in known_files_here() if find_file(name)]
     print(f"face detectors: haar (with OpenCV){''.join(f', yunet ({name})' for name in here)}")
     print(f"model store: {model_dir()}")

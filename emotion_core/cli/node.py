@@ -12,7 +12,7 @@ from emotion_core.errors import EmotionError
 NODES = ("facial", "source", "recorder")
 
 
-def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "node",
@@ -20,13 +20,20 @@ def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
         description="Run a node; everything after its name goes to ROS, as in "
         "`emotion node facial --ros-args -r image:=/camera/image_raw -p smoothing_s:=0.5`.",
     )
-    parser.add_argument("name", choices=NODES, help="facial: the estimator; source: plays a video; recorder: writes a run down")
+    parser.add_argument(
+        "name",
+        choices=NODES,
+        help="facial: the estimator; source: plays a video; recorder: writes a run down",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Become the node's process."""
-    for module, advice in (("emotion_ros", "install this package"), ("rclpy", "source a ROS 2 setup.bash first")):
+    for module, advice in (
+        ("emotion_ros", "install this package"),
+        ("rclpy", "source a ROS 2 setup.bash first"),
+    ):
         if importlib.util.find_spec(module) is None:
             raise EmotionError(f"{module} cannot be imported: {advice}")
     sys.stdout.flush()

@@ -9,15 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 
-def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("train", help="train a network", description="Train a network.")
     learners = parser.add_subparsers(dest="learner", metavar="LEARNER", required=True)
     esr = learners.add_parser(
         "esr",
         help="a small ESR on the label distributions of FER+",
-        description="Train all branches of the compact ESR at once on the FER+ Training faces with label distributions. "
-        "May be stopped at any time: the same command goes on from the last finished epoch. "
+        description="Train all branches of the compact ESR at once on the FER+ Training faces with label "
+        "distributions. May be stopped at any time: the same command goes on from the last finished epoch. "
         "Writes checkpoint.pt, history.csv, tensorboard/ and at the end model.safetensors with its card.",
     )
     esr.add_argument("--data", required=True, metavar="DIR", help="FER+: folder with FER2013Train and FER2013Valid")
@@ -58,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
     trainer = EsrTrainer(config, load_ferplus(args.data, "train"), load_ferplus(args.data, "valid"), args.out)
     with _progress(config.epochs * trainer.steps_per_epoch, len(trainer.history) * trainer.steps_per_epoch) as on_step:
         trainer.run(on_step)
-    options = [f"--{k.replace('_', '-')} {v}" for k in ("branches", "width", *chosen) if (v := getattr(args, k)) is not None]
+    options = [
+        f"--{k.replace('_', '-')} {v}" for k in ("branches", "width", *chosen) if (v := getattr(args, k)) is not None
+    ]
     command = shlex.join(["emotion", "train", "esr", "--data", "ferplus", "--out", "run", *" ".join(options).split()])
     path = write_result(trainer, args.name, command)
     print(f"{path}: {trainer.history[-1].valid_accuracy:.2f} % on FER+ PublicTest")
@@ -71,7 +73,14 @@ def _progress(total: int, done: int) -> Any:
     from collections.abc import Callable, Iterator
 
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
 

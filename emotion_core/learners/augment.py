@@ -52,7 +52,8 @@ def augment(faces: Tensor, config: AugmentConfig, generator: torch.Generator) ->
     shift = uniform(-2.0, 2.0, 2) * config.translate  # grid coordinates span two units
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     theta = torch.stack(
-        [torch.stack([mirror * cos, -sin, shift[:, 0]], 1), torch.stack([mirror * sin, cos, shift[:, 1]], 1)], 1
+        [torch.stack([mirror * cos, -sin, shift[:, 0]], 1), torch.stack([mirror * sin, cos, shift[:, 1]], 1)],
+        1,
     )
     grid = functional.affine_grid(theta, list(faces.shape), align_corners=False)
     faces = functional.grid_sample(faces, grid, padding_mode="border", align_corners=False)

@@ -117,7 +117,10 @@ class EsrTrainer:
         self.average = Esr(config.model).to(memory_format=torch.channels_last).eval()
         self.average.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.SGD(
-            _parameter_groups(self.model, config), lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0
+            _parameter_groups(self.model, config),
+            lr=config.lr,
+            momentum=config.momentum,
+            nesterov=config.momentum > 0,
         )
         self.steps_per_epoch = len(train) // config.batch_size
         self.history: list[EpochResult] = []
@@ -277,7 +280,10 @@ def fit_affect(model: Esr, data: FaceSet) -> None:
 def _parameter_groups(model: Esr, config: EsrTrainingConfig) -> list[dict[str, Any]]:
     """Weights decay, biases and batch normalisation do not; the base learns at lr / branches."""
     groups = []
-    for module, lr in ((model.base, config.lr / config.model.branches), (model.convolutional_branches, config.lr)):
+    for module, lr in (
+        (model.base, config.lr / config.model.branches),
+        (model.convolutional_branches, config.lr),
+    ):
         parameters = [p for name, p in module.named_parameters() if "fc_dimensional" not in name]
         for decay in (True, False):
             chosen = [p for p in parameters if (p.ndim > 1) == decay]
@@ -315,7 +321,7 @@ def write_result(trainer: EsrTrainer, name: str, command: str) -> Path:
             },
         ),
         notes="Trained on 48x48 grey web photos of posed and spontaneous expressions. It says what raters would see in "
-        "a face, not what a person feels; contempt, disgust and fear are rare in the data and recognised far less often.",
+        "a face, not what a person feels; contempt, disgust and fear are rare in the data and recognised less often.",
     )
     path = trainer.out / "model.safetensors"
     save_network(trainer.average, card, path)

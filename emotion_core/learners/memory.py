@@ -19,4 +19,5 @@ def reuse_freed_memory() -> bool:
     except (AttributeError, OSError):
         return False
     settings = ((_M_MMAP_THRESHOLD, _GIB), (_M_TRIM_THRESHOLD, 2 * _GIB - 1), (_M_TOP_PAD, _GIB // 4))
-    return all([bool(mallopt(option, value)) for option, value in settings])
+    done = [bool(mallopt(option, value)) for option, value in settings]
+    return all(done)

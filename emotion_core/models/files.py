@@ -56,7 +56,9 @@ def build_network(architecture: dict[str, Any], tensors: dict[str, torch.Tensor]
         model.load_state_dict(tensors)
     except (ValueError, RuntimeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise EmotionError(f"{source}: the weights do not fit the architecture in the card ({' '.join(lines)[:200]})") from None
+        raise EmotionError(
+            f"{source}: the weights do not fit the architecture in the card ({' '.join(lines)[:200]})"
+        ) from None
     return model.eval()
 
 

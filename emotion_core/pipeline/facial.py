@@ -23,21 +23,41 @@ class FacialConfig(CheckedConfig):
 
     model: str = parameter(DEFAULT_MODEL, "Name of a bundled or downloaded model, or the path of an ONNX file.")
     detector: str = parameter(
-        "auto", "Face detector; auto takes YuNet when its file is in the model store, else Haar.", choices=DETECTORS
+        "auto",
+        "Face detector; auto takes YuNet when its file is in the model store, else Haar.",
+        choices=DETECTORS,
     )
     detection_size: int = parameter(
-        320, "Faces are searched in the image shrunk to this many pixels on its longer side.", low=64, high=4096, read_only=False
+        320,
+        "Faces are searched in the image shrunk to this many pixels on its longer side.",
+        low=64,
+        high=4096,
+        read_only=False,
     )
     min_score: float = parameter(0.7, "Detections with a lower score are ignored.", low=0.0, high=1.0, read_only=False)
-    max_faces: int = parameter(16, "Only this many of the largest faces are classified.", low=1, high=256, read_only=False)
+    max_faces: int = parameter(
+        16, "Only this many of the largest faces are classified.", low=1, high=256, read_only=False
+    )
     min_iou: float = parameter(
-        0.3, "Least overlap of a face with its place in the last frame to be the same person.", low=0.05, high=0.95, read_only=False
+        0.3,
+        "Least overlap of a face with its place in the last frame to be the same person.",
+        low=0.05,
+        high=0.95,
+        read_only=False,
     )
     max_gap_s: float = parameter(
-        0.5, "A person unseen for this many seconds is forgotten and gets a new id.", low=0.0, high=60.0, read_only=False
+        0.5,
+        "A person unseen for this many seconds is forgotten and gets a new id.",
+        low=0.0,
+        high=60.0,
+        read_only=False,
     )
     smoothing_s: float = parameter(
-        0.25, "Time constant in seconds of the smoothing of each person's values; 0 switches it off.", low=0.0, high=60.0, read_only=False
+        0.25,
+        "Time constant in seconds of the smoothing of each person's values; 0 switches it off.",
+        low=0.0,
+        high=60.0,
+        read_only=False,
     )
     threads: int = parameter(1, "CPU threads of the network; 0 uses all cores.", low=0, high=256)
 
@@ -67,7 +87,11 @@ class FacialPipeline:
     def reconfigure(self, config: FacialConfig) -> None:
         """Take over new settings, keeping network and detector unless the settings of the latter changed."""
         old, self.config = self.config, config
-        if (old.detector, old.detection_size, old.min_score) != (config.detector, config.detection_size, config.min_score):
+        if (old.detector, old.detection_size, old.min_score) != (
+            config.detector,
+            config.detection_size,
+            config.min_score,
+        ):
             self.detector = create_detector(config.detector, config.detection_size, config.min_score)
         self.reset()
 

@@ -51,9 +51,7 @@ def classification(
     hits, actual, chosen = np.diag(confusion), confusion.sum(1), confusion.sum(0)
     occurs = actual + chosen > 0
     f1 = 2 * hits[occurs] / (actual + chosen)[occurs]
-    recall = {
-        name: 100 * float(h / a) if a else float("nan") for name, h, a in zip(labels, hits, actual, strict=True)
-    }
+    recall = {name: 100 * float(h / a) if a else float("nan") for name, h, a in zip(labels, hits, actual, strict=True)}
     return Classification(
         n=len(truth),
         accuracy=100 * float(hits.sum() / len(truth)),
@@ -67,7 +65,6 @@ def classification(
 def _calibration_error(correct: NDArray[np.bool_], confidence: NDArray[np.float64], bins: int = 15) -> float:
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     gaps = [
-        abs(correct[index == b].mean() - confidence[index == b].mean()) * (index == b).mean()
-        for b in np.unique(index)
+        abs(correct[index == b].mean() - confidence[index == b].mean()) * (index == b).mean() for b in np.unique(index)
     ]
     return float(sum(gaps))

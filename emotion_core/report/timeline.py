@@ -114,9 +114,7 @@ def _facts(seen: Sequence[Person], frames: int, length: float, rows: Sequence[Em
 def _headline(figure: Any, title: str, facts: str) -> None:
     lines = textwrap.wrap(title, 90, max_lines=1, placeholder=" …") or [""]
     figure.text(0.075, 0.935, lines[0], color=_TEXT, fontsize=19, fontweight="bold", **_STYLE)
-    figure.text(
-        0.075, 0.895, textwrap.shorten(facts, 130, placeholder=" …"), color=_MUTED, fontsize=12.5, **_STYLE
-    )
+    figure.text(0.075, 0.895, textwrap.shorten(facts, 130, placeholder=" …"), color=_MUTED, fontsize=12.5, **_STYLE)
 
 
 def _plain(axis: Axes) -> None:
@@ -129,9 +127,7 @@ def _plain(axis: Axes) -> None:
 
 def _margin(axis: Axes, y: float, text: str, color: str, **kwargs: Any) -> None:
     """Text right of the axes, at a height in [0, 1]."""
-    axis.text(
-        1.012, y, text, transform=axis.transAxes, color=color, va="center", fontsize=12, **_STYLE, **kwargs
-    )
+    axis.text(1.012, y, text, transform=axis.transAxes, color=color, va="center", fontsize=12, **_STYLE, **kwargs)
 
 
 def _probabilities(
@@ -156,16 +152,12 @@ def _probabilities(
     for i, label in enumerate(reversed(person.labels)):
         y = 1 - (i + 0.5) * step
         axis.text(1.012, y, "■", transform=axis.transAxes, color=hex_colour(label), va="center", fontsize=15)
-        axis.text(
-            1.032, y, label[:16], transform=axis.transAxes, color=_TEXT, va="center", fontsize=12.5, **_STYLE
-        )
+        axis.text(1.032, y, label[:16], transform=axis.transAxes, color=_TEXT, va="center", fontsize=12.5, **_STYLE)
     if len(parts) > 1 or len(person.times) < len(stamps):
         _margin(axis, 0.5 * step, "grey: not seen", _MUTED, fontstyle="italic")
 
 
-def _name_bands(
-    axis: Axes, labels: Sequence[str], x: NDArray[np.float64], values: NDArray[np.float64]
-) -> None:
+def _name_bands(axis: Axes, labels: Sequence[str], x: NDArray[np.float64], values: NDArray[np.float64]) -> None:
     """Write the winning label into its band wherever the word fits."""
     winners = values.argmax(axis=1)
     left, right = axis.get_xlim()
@@ -180,9 +172,7 @@ def _name_bands(
         axis.text(centre, y, labels[k], color=dark, fontsize=13, ha="center", va="center", **_STYLE)
 
 
-def _people(
-    axis: Axes, seen: Sequence[Person], stamps: NDArray[np.float64], start: float, period: float
-) -> None:
+def _people(axis: Axes, seen: Sequence[Person], stamps: NDArray[np.float64], start: float, period: float) -> None:
     shown = seen[:MAX_PEOPLE]
     begin, end = axis.get_xlim()
     for row, person in enumerate(shown):
@@ -192,9 +182,7 @@ def _people(
             times = person.times[span.first : span.last + 1] - start
             for first, last in _runs(winners):
                 left = (times[first - 1] + times[first]) / 2 if first else times[0] - period / 2
-                right = (
-                    (times[last] + times[last + 1]) / 2 if last + 1 < len(times) else times[last] + period / 2
-                )
+                right = (times[last] + times[last + 1]) / 2 if last + 1 < len(times) else times[last] + period / 2
                 label = person.labels[int(winners[first])]
                 axis.add_patch(_rectangle(left, row - 0.38, right - left, 0.76, hex_colour(label)))
     axis.set_ylim(len(shown) - 0.5, -0.5)
@@ -221,9 +209,7 @@ def _affect(axis: Axes, person: Person, stamps: NDArray[np.float64], start: floa
         (0.35, "arousal", "calm to excited", _AROUSAL),
     ):
         _margin(axis, y, name, line, fontweight="bold")
-        axis.text(
-            1.012, y - 0.19, ends, transform=axis.transAxes, color=_MUTED, va="center", fontsize=10, **_STYLE
-        )
+        axis.text(1.012, y - 0.19, ends, transform=axis.transAxes, color=_MUTED, va="center", fontsize=10, **_STYLE)
 
 
 def _latency(axis: Axes, latency_ms: NDArray[np.float64], start: float) -> None:
@@ -231,9 +217,7 @@ def _latency(axis: Axes, latency_ms: NDArray[np.float64], start: float) -> None:
     # A single stall must not squeeze everything else into a line at the bottom.
     top = max(1.15 * min(float(latency_ms[:, 1].max()), 2 * float(p95)), 1.0)
     above = latency_ms[:, 1] > top
-    axis.scatter(
-        latency_ms[~above, 0] - start, latency_ms[~above, 1], s=9, color=_LATENCY, linewidths=0, alpha=0.6
-    )
+    axis.scatter(latency_ms[~above, 0] - start, latency_ms[~above, 1], s=9, color=_LATENCY, linewidths=0, alpha=0.6)
     axis.scatter(
         latency_ms[above, 0] - start,
         np.full(above.sum(), 0.94 * top),

@@ -58,10 +58,16 @@ class ModelCard:
             (bool(self.name), "name is empty"),
             (self.input_size >= 8, f"input_size is {self.input_size}, expected at least 8"),
             (self.channels in COLOURS, f"channels is {self.channels}, expected 1 or 3"),
-            (self.colour == COLOURS.get(self.channels), f"{self.channels} channels do not go with {self.colour!r}"),
+            (
+                self.colour == COLOURS.get(self.channels),
+                f"{self.channels} channels do not go with {self.colour!r}",
+            ),
             (tuple(self.value_range) == (0.0, 1.0), f"value_range is {self.value_range}, expected [0, 1]"),
             (self.framing == "fer2013", f"framing is {self.framing!r}, expected 'fer2013'"),
-            (len(set(self.labels)) == len(self.labels) > 1, f"labels are {self.labels}, expected distinct names"),
+            (
+                len(set(self.labels)) == len(self.labels) > 1,
+                f"labels are {self.labels}, expected distinct names",
+            ),
         ):
             if not ok:
                 raise EmotionError(f"bad model card {self.name!r}: {problem}")

@@ -59,7 +59,9 @@ class FaceClassifier:
             raise EmotionError(f"{path} is not a readable ONNX model ({reason}): get the file again") from None
         text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
-            raise EmotionError(f"{path} carries no model card (metadata {METADATA_KEY!r}): export it with `emotion export`")
+            raise EmotionError(
+                f"{path} carries no model card (metadata {METADATA_KEY!r}): export it with `emotion export`"
+            )
         self.card = ModelCard.from_json(text, path)
         self._check_fit(path)
 
@@ -84,7 +86,9 @@ class FaceClassifier:
         """
         expected = (self.card.channels, self.card.input_size, self.card.input_size)
         if faces.ndim != 4 or faces.shape[1:] != expected or len(faces) < 1:
-            raise EmotionError(f"{self.card.name} takes faces of shape (N, {', '.join(map(str, expected))}), got {faces.shape}")
+            raise EmotionError(
+                f"{self.card.name} takes faces of shape (N, {', '.join(map(str, expected))}), got {faces.shape}"
+            )
         logits, affect = self._session.run(("logits", "affect"), {"faces": np.ascontiguousarray(faces, np.float32)})
         if not self.card.affect:
             affect = np.full_like(affect, np.nan)
@@ -99,7 +103,9 @@ class FaceClassifier:
             ("affect", slice(2, None), [2]),
         ):
             if name not in shapes:
-                raise EmotionError(f"{path} does not fit its card: it has no input or output {name!r}, only {sorted(shapes)}")
+                raise EmotionError(
+                    f"{path} does not fit its card: it has no input or output {name!r}, only {sorted(shapes)}"
+                )
             if shapes[name][tail] != wanted:
                 raise EmotionError(
                     f"{path} does not fit its card: {name} ends in {shapes[name][tail]}, the card says {wanted}"

@@ -74,7 +74,9 @@ def find_model(model: str | Path) -> Path:
     for folder in (BUNDLED, model_dir()):
         if (path := folder / f"{model}.onnx").is_file():
             return path
-    raise EmotionError(f"unknown model {str(model)!r}: use the path of an ONNX file or one of {', '.join(model_names())}")
+    raise EmotionError(
+        f"unknown model {str(model)!r}: use the path of an ONNX file or one of {', '.join(model_names())}"
+    )
 
 
 def model_names() -> list[str]:

@@ -35,7 +35,11 @@ def crop_face(image: Image, face: Face, size: int, framing: float) -> Image:
     # These are continuous coordinates, in which pixel i covers [i, i + 1]; OpenCV counts from pixel centres.
     shift = turn @ (0.5 - centre) + size / 2 - 0.5
     return cv2.warpAffine(  # type: ignore[return-value]
-        image, np.column_stack([turn, shift]), (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        image,
+        np.column_stack([turn, shift]),
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )
 
 
@@ -55,9 +59,7 @@ def _reduce(
     return small, turn / factor, (centre - (left, top)) * factor  # type: ignore[return-value]
 
 
-def crop_batch(
-    image: Image, faces: Sequence[Face], size: int, channels: int, framing: float
-) -> NDArray[np.float32]:
+def crop_batch(image: Image, faces: Sequence[Face], size: int, channels: int, framing: float) -> NDArray[np.float32]:
     """All faces of a picture as the input of a network.
 
     Returns:
@@ -74,9 +76,9 @@ def to_planes(crop: NDArray[np.uint8], channels: int) -> NDArray[np.float32]:
     """(S, S, 3) or (S, S) uint8 -> (channels, S, S) float32 in [0, 1]."""
     if channels == 1:
         grey = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
-        return np.asarray(grey, np.float32)[None] / 255
+        return (np.asarray(grey, np.float32) / np.float32(255))[None]
     colour = cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR) if crop.ndim == 2 else crop
-    return np.asarray(colour, np.float32).transpose(2, 0, 1) / 255
+    return (np.asarray(colour, np.float32) / np.float32(255)).transpose(2, 0, 1)
 
 
 def resize_faces(faces: NDArray[np.uint8], size: int, channels: int) -> NDArray[np.float32]:

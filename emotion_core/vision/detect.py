@@ -14,6 +14,9 @@ from emotion_core.runtime.store import KNOWN_FILES, find_file, model_dir
 from emotion_core.types import Box, Face, Image
 
 DETECTORS = ("auto", "yunet", "haar")
+CASCADE = "haarcascade_frontalface_default.xml"
+CASCADE_FOLDERS = (Path(cv2.__file__).parent / "data", Path("/usr/share/opencv4/haarcascades"))
+"""Where the wheels from PyPI and the packages of Debian and Ubuntu keep OpenCV's cascades."""
 
 
 class FaceDetector(Protocol):
@@ -90,10 +93,10 @@ class HaarDetector:
 
     def __init__(self, detection_size: int = 320, min_score: float = 0.7) -> None:
         self._size, self._min_score = detection_size, min_score
-        path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+        path = next((folder / CASCADE for folder in CASCADE_FOLDERS if (folder / CASCADE).is_file()), None)
+        if path is None:
+            raise EmotionError(f"no {CASCADE}: install opencv-python(-headless) >= 4.10, < 5, or Debian's opencv-data")
         self._cascade = cv2.CascadeClassifier(str(path))
-        if self._cascade.empty():
-            raise EmotionError(f"OpenCV's cascade {path.name} is missing: install opencv-python(-headless) >= 4.10, < 5")
 
     def detect(self, image: Image) -> list[Face]:
         """Faces in a BGR image, the largest first."""

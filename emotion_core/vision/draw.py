@@ -183,9 +183,7 @@ def _draw_chip(
     blend_text(canvas, text, x + pad, y + (high - text_height(size)) // 2, size, dark)
     if end:
         small = 0.8 * size
-        blend_text(
-            canvas, tag, x + body + round(0.7 * pad), y + (high - text_height(small)) // 2, small, _DIM
-        )
+        blend_text(canvas, tag, x + body + round(0.7 * pad), y + (high - text_height(small)) // 2, small, _DIM)
     return x, y, wide, high
 
 
@@ -232,9 +230,7 @@ def _rounded(canvas: Image, rect: Rect, radius: int, colour: RGB) -> None:
             cv2.circle(canvas, (cx, cy), radius, colour, cv2.FILLED, cv2.LINE_AA)
 
 
-def _draw_panel(
-    canvas: Image, rect: Rect, estimate: EmotionEstimate, scale: float, blocked: list[Rect]
-) -> Rect | None:
+def _draw_panel(canvas: Image, rect: Rect, estimate: EmotionEstimate, scale: float, blocked: list[Rect]) -> Rect | None:
     """Bars, and the dial below them, right or left of the face; returns where, None without room."""
     height, width = canvas.shape[:2]
     gap, pad = max(2, round(5 * scale)), max(3, round(6 * scale))
@@ -272,9 +268,7 @@ def _draw_bars(
         cv2.rectangle(canvas, (left, middle), (left + bar - 1, middle + thick - 1), (72, 68, 66), cv2.FILLED)
         length = round(bar * min(1.0, max(0.0, p)))
         if length > 0:
-            cv2.rectangle(
-                canvas, (left, middle), (left + length - 1, middle + thick - 1), bgr(label), cv2.FILLED
-            )
+            cv2.rectangle(canvas, (left, middle), (left + length - 1, middle + thick - 1), bgr(label), cv2.FILLED)
 
 
 def _draw_dial(canvas: Image, x: int, y: int, radius: int, size: float, estimate: EmotionEstimate) -> None:

@@ -141,9 +141,7 @@ class _Pictures(FrameSource):
         if path.is_dir():
             self._paths = sorted(p for p in path.iterdir() if _is_picture(p) and not p.name.startswith("."))
             if not self._paths:
-                raise EmotionError(
-                    f"{path}: expected a folder with pictures ({', '.join(IMAGE_SUFFIXES)}), got none"
-                )
+                raise EmotionError(f"{path}: expected a folder with pictures ({', '.join(IMAGE_SUFFIXES)}), got none")
         else:
             self._paths = [path]
             self._only = _read(path)
@@ -244,9 +242,7 @@ class _Camera(FrameSource):
         )
         if not self._capture.isOpened():
             self._capture.release()
-            raise EmotionError(
-                f"{self.name}: {device} cannot be opened: is it in use, or access to it missing?"
-            )
+            raise EmotionError(f"{self.name}: {device} cannot be opened: is it in use, or access to it missing?")
         if rate_hz:
             self._capture.set(cv2.CAP_PROP_FPS, rate_hz)
         rate = self._capture.get(cv2.CAP_PROP_FPS)
@@ -305,9 +301,7 @@ def open_frames(source: str, loop: bool = False, rate_hz: float = 0) -> FrameSou
     path = Path(source).expanduser()
     try:
         if not source or not path.exists():
-            raise EmotionError(
-                f"expected a camera's number or the path of a video or pictures, got {source!r}"
-            )
+            raise EmotionError(f"expected a camera's number or the path of a video or pictures, got {source!r}")
         return (_Pictures if path.is_dir() or _is_picture(path) else _Video)(path, loop, rate_hz)
     except OSError as error:
         raise EmotionError(f"{source}: cannot be read: {error.strerror or error}") from error

@@ -43,9 +43,7 @@ def blend_text(canvas: Image, text: str, x: int, y: int, size: float, colour: RG
     _blend(canvas, _mask(text, _key(size)), x, y, colour)
 
 
-def blend_column(
-    canvas: Image, lines: tuple[str, ...], x: int, y: int, row: int, size: float, colour: RGB
-) -> None:
+def blend_column(canvas: Image, lines: tuple[str, ...], x: int, y: int, row: int, size: float, colour: RGB) -> None:
     """Write lines below one another, ``row`` pixels apart: much cheaper than one by one."""
     _blend(canvas, _column(lines, row, _key(size)), x, y, colour)
 

@@ -90,9 +90,7 @@ ENCODINGS = tuple(_LAYOUTS)
 """Every encoding that ``decode_image`` reads."""
 
 
-def decode_image(
-    encoding: str, height: int, width: int, step: int, data: Buffer, is_bigendian: bool = False
-) -> Image:
+def decode_image(encoding: str, height: int, width: int, step: int, data: Buffer, is_bigendian: bool = False) -> Image:
     """The picture in an uncompressed image message.
 
     16-bit values are taken to span their whole range (scaled by 255/65535 and rounded, as cv_bridge does), so
@@ -135,9 +133,7 @@ def decode_image(
     strides: tuple[int, ...] = (step, layout.channels * kind.itemsize)
     if layout.channels > 1:
         shape, strides = (*shape, layout.channels), (*strides, kind.itemsize)
-    values: NDArray[Any] = np.ndarray(
-        shape, kind.newbyteorder(">" if is_bigendian else "<"), flat, 0, strides
-    )
+    values: NDArray[Any] = np.ndarray(shape, kind.newbyteorder(">" if is_bigendian else "<"), flat, 0, strides)
     if kind.itemsize > 1:
         values = np.require(values, kind, ["C", "A"])  # OpenCV wants native byte order and whole strides
     return _to_bgr(encoding, layout, values)
@@ -160,9 +156,7 @@ def _check_header(encoding: str, layout: _Layout, height: int, width: int, step:
             f"got {width} x {height}: check the message's header"
         )
     if encoding.startswith("bayer") and min(width, height) < 3:
-        raise EmotionError(
-            f"{encoding} needs at least 3 x 3 px, got {width} x {height}: send a larger picture"
-        )
+        raise EmotionError(f"{encoding} needs at least 3 x 3 px, got {width} x {height}: send a larger picture")
     exactly = layout.code == _NV24  # nobody says how its twice as long rows of colour would be padded
     if step < row_bytes or (exactly and step != row_bytes):
         raise EmotionError(
@@ -208,9 +202,7 @@ def _from_float(encoding: str, values: NDArray[Any]) -> NDArray[Any]:
     low, high = float(values.min()), float(values.max())  # both NaN as soon as one value is
     if not (np.isfinite(low) and np.isfinite(high)):
         found = "NaN" if np.isnan(low) else "inf"
-        raise EmotionError(
-            f"{encoding} image: expected values in [0, 1], got {found}: mask such pixels first"
-        )
+        raise EmotionError(f"{encoding} image: expected values in [0, 1], got {found}: mask such pixels first")
     if low < -FLOAT_SLACK or high > 1 + FLOAT_SLACK:
         raise EmotionError(
             f"{encoding} image: expected values in [0, 1], got [{low:g}, {high:g}]: is this a depth image?"
@@ -270,9 +262,7 @@ def decode_compressed(data: Buffer, format: str = "") -> Image:
     if image.dtype == np.uint16:
         image = _from_16_bit(image)
     elif image.dtype != np.uint8:
-        raise EmotionError(
-            f"expected a picture of 8 or 16 bits a channel, got {image.dtype}: convert it first"
-        )
+        raise EmotionError(f"expected a picture of 8 or 16 bits a channel, got {image.dtype}: convert it first")
     if "compressed rgb" in format:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return np.asarray(image, np.uint8)

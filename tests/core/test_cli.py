@@ -160,7 +160,12 @@ def test_train_export_eval_infer(faces, tmp_path, photo):
     result = emotion("eval", "--model", model, "--data", faces, "--split", "valid", "--json")
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
-    assert (report["model"], report["dataset"], report["split"], report["n"]) == ("mine", "ferplus", "valid", 40)
+    assert (report["model"], report["dataset"], report["split"], report["n"]) == (
+        "mine",
+        "ferplus",
+        "valid",
+        40,
+    )
     assert report["accuracy"] == card["results"][0]["accuracy"]
     assert len(report["branch_accuracy"]) == 3
     assert emotion("infer", photo, "--model", model).returncode == 0

@@ -52,7 +52,7 @@ def test_yunet_scales_boxes_and_eyes_back(portrait, stored_yunet):
     (small,) = YunetDetector(stored_yunet, 320).detect(portrait)
     (large,) = YunetDetector(stored_yunet, 320).detect(cv2.resize(portrait, None, fx=2, fy=2))
     assert large.box.iou(small.box.scaled(2)) > 0.85
-    (x0, y0), (x1, y1) = small.eyes
+    (x0, y0), (x1, _) = small.eyes
     assert x0 < x1
     assert small.box.x < x0 < small.box.x + small.box.width
     assert small.box.y < y0 < small.box.y + small.box.height / 2
@@ -72,7 +72,7 @@ def test_odd_shapes_are_no_problem(shape, stored_yunet):
 
 
 def test_missing_and_damaged_yunet_say_what_to_do(empty_store, shared, tmp_path):
-    with pytest.raises(EmotionError, match="no YuNet model: put .*2026may.* into"):
+    with pytest.raises(EmotionError, match=r"no YuNet model: put .*2026may.* into"):
         create_detector("yunet")
     data = (shared / "models" / YUNET).read_bytes()
     (empty_store / YUNET).write_bytes(data[: len(data) // 2])

@@ -128,21 +128,15 @@ def test_a_face_that_fills_the_image_has_its_chip_inside(box: Box, chips: list[R
     assert np.array_equal(cut(reference, chips[0]), cut(draw_estimates(grey(), [estimate(box)]), chips[1]))
 
 
-@pytest.mark.parametrize(
-    "box", [Box(-50, 100, 50, 50), Box(640, 10, 9, 9), Box(10, -20, 30, 19), Box(9, 481, 9, 9)]
-)
+@pytest.mark.parametrize("box", [Box(-50, 100, 50, 50), Box(640, 10, 9, 9), Box(10, -20, 30, 19), Box(9, 481, 9, 9)])
 def test_a_face_outside_is_not_drawn(box: Box) -> None:
     assert np.array_equal(draw_estimates(grey(), [estimate(box)]), grey())
 
 
-@pytest.mark.parametrize(
-    ("width", "height"), [(1, 1), (8, 8), (40, 30), (64, 48), (200, 10), (10, 200), (4000, 3000)]
-)
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (8, 8), (40, 30), (64, 48), (200, 10), (10, 200), (4000, 3000)])
 def test_any_size_works(width: int, height: int) -> None:
     box = Box(0.2 * width, 0.2 * height, 0.6 * width, 0.6 * height)
-    drawn = draw_estimates(
-        grey(width, height), [estimate(box, track="12345678901234")], status="a line of text"
-    )
+    drawn = draw_estimates(grey(width, height), [estimate(box, track="12345678901234")], status="a line of text")
     assert drawn.shape == (height, width, 3)
 
 
@@ -225,9 +219,7 @@ def test_the_status_stays_in_its_corner_and_chips_keep_clear_of_it() -> None:
     assert np.array_equal(image, grey())
     both = draw_estimates(image, [estimate(Box(0, 0, 640, 480))], status="yunet · esr_compact · 29.8 fps")
     corner = np.s_[y + 4 : y + h - 4, 4 : w - 4]
-    assert (
-        np.abs(both[corner].astype(int) - drawn[corner]).max() <= 40
-    )  # the box's line shows through, darkened
+    assert np.abs(both[corner].astype(int) - drawn[corner]).max() <= 40  # the box's line shows through, darkened
 
 
 def test_text_is_measured_as_it_is_drawn() -> None:

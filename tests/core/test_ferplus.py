@@ -65,7 +65,7 @@ def test_real_data_has_the_published_counts(shared, tmp_path):
     """Counts faces from the votes alone, without decoding the pictures."""
     from emotion_core.data import ferplus
 
-    names = "neutral happiness surprise sadness anger disgust fear contempt unknown nf".split()
+    names = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "nf"]
     kept = {"Training": 0, "PublicTest": 0}
     with (shared / "data" / "ferplus" / "labels.csv").open() as file:
         for row in csv.DictReader(file):

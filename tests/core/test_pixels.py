@@ -68,9 +68,7 @@ def alpha(image: NDArray[Any]) -> NDArray[Any]:
     return np.dstack((image, np.full(image.shape[:2], 77, image.dtype)))
 
 
-WIDE = (
-    picture().astype(np.uint16) * 257 + 100
-)  # rounds to the same; its two bytes differ, so that order counts
+WIDE = picture().astype(np.uint16) * 257 + 100  # rounds to the same; its two bytes differ, so that order counts
 EXACT = {
     "bgr8": (picture(), picture()),
     "8UC3": (picture(), picture()),
@@ -124,9 +122,7 @@ def test_plain_encodings(encoding: str, extra: int, last: bool) -> None:
     np.testing.assert_array_equal(image, expected)
 
 
-@pytest.mark.parametrize(
-    ("encoding", "extra"), [*((e, 0) for e in YUV), *((e, 8) for e in YUV if e != "nv24")]
-)
+@pytest.mark.parametrize(("encoding", "extra"), [*((e, 0) for e in YUV), *((e, 8) for e in YUV if e != "nv24")])
 def test_yuv(encoding: str, extra: int) -> None:
     step, data = padded(subsampled(encoding), extra, last=False)
     image = decode_image(encoding, 16, 24, step, data)

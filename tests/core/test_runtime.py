@@ -140,7 +140,7 @@ def test_model_names_and_unknown_ones(empty_store):
     assert "esr_compact" in model_names()
     (empty_store / "mine.onnx").write_bytes(b"")
     assert find_model("mine") == empty_store / "mine.onnx"
-    with pytest.raises(EmotionError, match="unknown model 'nope'.*esr_compact, mine"):
+    with pytest.raises(EmotionError, match=r"unknown model 'nope'.*esr_compact, mine"):
         find_model("nope")
     with pytest.raises(EmotionError, match="no model file"):
         find_model("absent/nope.onnx")
@@ -176,5 +176,7 @@ def test_bundled_models_load_are_small_and_honest(name):
     assert "not annotated" in card.affect
     result = card.results[0]
     assert (result["dataset"], result["split"], result["n"]) == ("FER+", "PublicTest", 3553)
-    output = classifier(np.random.default_rng(0).random((2, card.channels, card.input_size, card.input_size), np.float32))
+    output = classifier(
+        np.random.default_rng(0).random((2, card.channels, card.input_size, card.input_size), np.float32)
+    )
     np.testing.assert_allclose(output.probabilities.sum(1), 1)

@@ -64,9 +64,7 @@ def test_the_message_does_not_share_the_picture() -> None:
 def test_padding_and_byte_order_of_a_message() -> None:
     wide = np.zeros((6, 14, 3), ">u2")
     wide[:, :10] = np.minimum(picture().astype(np.uint32) * 257 + 100, 65535)
-    message = Image(
-        height=6, width=10, encoding="bgr16", is_bigendian=1, step=84, data=array("B", wide.tobytes())
-    )
+    message = Image(height=6, width=10, encoding="bgr16", is_bigendian=1, step=84, data=array("B", wide.tobytes()))
     np.testing.assert_array_equal(to_bgr(message), picture())
 
 
@@ -102,17 +100,11 @@ def test_what_cannot_be_sent(image: NDArray[Any], encoding: str, said: str) -> N
         to_message(image, header(), encoding)
 
 
-@pytest.mark.parametrize(
-    "encoding", ["bgr8", "rgb8", "mono8", "bgra8", "rgba8", "mono16", "yuv422", "bayer_rggb8"]
-)
+@pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "mono8", "bgra8", "rgba8", "mono16", "yuv422", "bayer_rggb8"])
 def test_the_same_as_cv_bridge(encoding: str) -> None:
-    cv_bridge = pytest.importorskip(
-        "cv_bridge", reason="cv_bridge is not installed (it is not among the wheels)"
-    )
+    cv_bridge = pytest.importorskip("cv_bridge", reason="cv_bridge is not installed (it is not among the wheels)")
     pixel_bytes = {"bgr8": 3, "rgb8": 3, "bgra8": 4, "rgba8": 4, "mono16": 2, "yuv422": 2}.get(encoding, 1)
     data = np.random.default_rng(5).integers(0, 256, 24 * 32 * pixel_bytes, np.uint8)
-    message = Image(
-        height=24, width=32, encoding=encoding, step=32 * pixel_bytes, data=array("B", data.tobytes())
-    )
+    message = Image(height=24, width=32, encoding=encoding, step=32 * pixel_bytes, data=array("B", data.tobytes()))
     expected = cv_bridge.CvBridge().imgmsg_to_cv2(message, "bgr8")
     np.testing.assert_array_equal(to_bgr(message), expected)

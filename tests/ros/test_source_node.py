@@ -38,9 +38,7 @@ def start(ros_domain: int) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def run(**parameters: Any) -> subprocess.Popen[str]:
         settings = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
         command = [sys.executable, "-m", "emotion_ros.source_node", "--ros-args", *settings]
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         processes.append(process)
         return process
 
@@ -134,9 +132,7 @@ def test_one_picture_for_ever_until_it_is_told_to_stop(
     assert (np.diff(stamps(received)) > 0).all()
 
 
-def test_told_to_stop_while_waiting(
-    start: Callable[..., subprocess.Popen[str]], ros_node: Any, pictures: Path
-) -> None:
+def test_told_to_stop_while_waiting(start: Callable[..., subprocess.Popen[str]], ros_node: Any, pictures: Path) -> None:
     process = start(source=pictures, wait_for_subscriber="true")
     while "source" not in ros_node.get_node_names():
         assert process.poll() is None

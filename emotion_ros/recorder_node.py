@@ -1,0 +1,234 @@
+"""Node `recorder`: writes down what an estimating node publishes, as a video, tables and a picture.
+
+It ends by itself after duration_s, or on SIGINT or SIGTERM, and then writes its files: each is whole or absent.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from emotion_perception.msg import EmotionEstimates
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import Image
+
+from emotion_core.errors import EmotionError
+from emotion_core.parameters import CheckedConfig, parameter
+from emotion_core.report.recording import NodeReport, Recording, Summary, summary_table
+from emotion_core.report.timeline import plot_timeline
+from emotion_core.report.video import VideoWriter
+from emotion_ros import images, parameters, qos
+from emotion_ros.conversions import from_message, to_seconds
+from emotion_ros.source_node import as_declared
+
+NAME = "recorder"
+VIDEO, TABLE, TIMELINE, SUMMARY = "demo.mp4", "demo.csv", "timeline.png", "summary.json"
+LINGER_S = 1.5
+"""At most so long after duration_s for the last overlay and the node's last count, which comes once a second."""
+
+# Best effort, so that a slow disk never holds the estimating node back; a few deep, since drawing comes in bursts.
+_OVERLAY = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+@dataclass(frozen=True)
+class RecorderConfig(CheckedConfig):
+    """What the node ``recorder`` writes; raises EmotionError for a bad value."""
+
+    out: str = parameter("out", "Folder for the files, made when it is not there; older files are replaced.")
+    duration_s: float = parameter(
+        0.0, "Ends after this many seconds, by the stamps; 0 goes on until stopped.", low=0.0, high=86400.0
+    )
+    video: bool = parameter(True, f"Write the overlay into {VIDEO}; takes PyAV.")
+    title: str = parameter("Emotions over time", f"Headline of {TIMELINE}.")
+
+
+class RecorderNode(Node):
+    """Collects until ``done``; ``finish`` then writes the files.
+
+    Raises EmotionError where the folder cannot be written, PyAV is missing or a parameter is wrong.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(NAME)
+        parameters.declare(self, RecorderConfig)
+        self.config = parameters.read(self, RecorderConfig)
+        self.out = _folder(self.config.out)
+        self.recording = Recording()
+        self.report = NodeReport()
+        self.invalid = 0
+        self._video = VideoWriter(self.out / VIDEO) if self.config.video else None
+        self._complete_at_s: float | None = None  # steady clock
+        self._reported = False  # since then
+        self._last_stamp_s = float("inf")  # of the video
+        subscription = self.create_subscription(EmotionEstimates, "estimates", self._add, qos.ESTIMATES)
+        if self._video is not None:
+            self.create_subscription(Image, "overlay", self._draw, _OVERLAY)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._count, qos.ESTIMATES)
+        # The node's clock may be simulated and stand still.
+        self.create_timer(1.0, self._progress, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.topic = subscription.topic_name
+        self.get_logger().info(f"ready, waiting for estimates on {self.topic}")
+
+    @property
+    def done(self) -> bool:
+        """Whether duration_s is over, and the last messages about it have come or had their time."""
+        return self._complete_at_s is not None and (self._reported or time.monotonic() > self._complete_at_s + LINGER_S)
+
+    def finish(self) -> tuple[Summary, list[str]]:
+        """Write all files; returns the figures, and what went wrong in a line each."""
+        failures: list[str] = []
+        written: list[str] = []
+
+        def attempt(name: str, write: Callable[[], object]) -> None:
+            try:
+                if write() is not False:
+                    written.append(name)
+            except (OSError, ImportError, EmotionError) as error:
+                failures.append(f"{self.out / name} could not be written: {error}")
+
+        counts = (0, 0)
+        if self._video is not None:
+            attempt(VIDEO, self._close_video)
+            counts = (self._video.written, self._video.dropped)
+        attempt(TABLE, lambda: self.recording.write_csv(self.out / TABLE))
+        attempt(TIMELINE, self._plot)
+        summary = self.recording.summary(self.report, counts, [*written, SUMMARY])
+        attempt(SUMMARY, lambda: summary.write(self.out / SUMMARY))
+        return summary, failures
+
+    def _close_video(self) -> bool:
+        assert self._video is not None
+        complete = self._video.close()
+        if self._video.error is not None:
+            raise EmotionError(str(self._video.error))
+        if not complete:
+            self._video.path.unlink(missing_ok=True)  # that of an earlier run would belong to nothing here
+        return complete
+
+    def _plot(self) -> None:
+        recording = self.recording
+        plot_timeline(
+            recording.rows,
+            self.out / TIMELINE,
+            self.config.title,
+            stamps_s=recording.stamps_s,
+            latency_ms=recording.latency_ms,
+        )
+
+    def _add(self, message: EmotionEstimates) -> None:
+        received_s = self.get_clock().now().nanoseconds / 1e9
+        if self._complete_at_s is not None:
+            return
+        estimates = []
+        for item in message.estimates:
+            try:
+                estimates.append(from_message(item))
+            except ValueError as error:
+                self.invalid += 1
+                self.get_logger().warning(f"left out an estimate: {error}", throttle_duration_sec=5.0)
+        stamp_s = to_seconds(message.header.stamp)
+        self.recording.add(stamp_s, estimates, received_s)
+        if self.config.duration_s and self.recording.seconds >= self.config.duration_s:
+            self._complete_at_s, self._last_stamp_s = time.monotonic(), stamp_s
+
+    def _draw(self, message: Image) -> None:
+        stamp_s = to_seconds(message.header.stamp)
+        if self._video is None or stamp_s > self._last_stamp_s:
+            return
+        try:
+            self._video.put(images.to_bgr(message), stamp_s)
+        except EmotionError as error:
+            self.get_logger().warning(f"left out an overlay: {error}", throttle_duration_sec=5.0)
+
+    def _count(self, message: DiagnosticArray) -> None:
+        ours = self.topic.strip("/").rpartition("/")[0] or "facial"
+        for status in message.status:
+            if status.name.endswith(("facial", ours)):
+                self.report = NodeReport.parse((item.key, item.value) for item in status.values)
+                self._reported = self._complete_at_s is not None
+
+    def _progress(self) -> None:
+        if len(self.recording):
+            self.get_logger().info(f"recorded {self.recording.seconds:.1f} s, {len(self.recording)} frames")
+
+
+def _folder(out: str) -> Path:
+    path = Path(out).expanduser()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EmotionError(f"parameter out: expected a folder, but {path} cannot be made: {error.strerror}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise EmotionError(f"parameter out: expected a folder that can be written, got {path}")
+    return path
+
+
+def print_results(summary: Summary, out: Path) -> None:
+    """The table, and where the files lie."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(summary_table(summary))
+    for name in summary.files:
+        console.print(f"  {out / name}", markup=False, soft_wrap=True)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Record until the end or until SIGINT or SIGTERM.
+
+    Returns:
+        0; 1 when no frame was recorded or a file could not be written; 2 for bad parameters.
+    """
+    stop = threading.Event()
+
+    def on_signal(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)  # a second one ends without writing
+
+    # Not rclpy's handlers: they end the context, and what has arrived by then could not be taken any more.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    node, executor = None, None
+    try:
+        rclpy.init(
+            args=as_declared(sys.argv if args is None else args, RecorderConfig),
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+        node = RecorderNode()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while not (node.done or stop.is_set()):
+            executor.spin_once(timeout_sec=0.2)
+        summary, failures = node.finish()
+    except (EmotionError, ParameterException, RuntimeError) as error:  # RuntimeError: bad ROS arguments
+        print(f"{NAME}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    finally:
+        if executor is not None:
+            executor.shutdown()
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    print_results(summary, node.out)
+    if not summary.frames:
+        failures.append(f"no estimates came on {node.topic}: is the node active, and does it get images?")
+    for failure in failures:
+        print(f"{NAME}: error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
