@@ -63,8 +63,9 @@ class CheckedConfig:
             if declared is None:
                 continue
             value, kind = getattr(self, item.name), type(item.default)
-            if kind is float and isinstance(value, int) and not isinstance(value, bool):
-                object.__setattr__(self, item.name, float(value))
-            elif type(value) is not kind:
+            if type(value) is int and kind in (float, str):  # what YAML reads in 1 and 0
+                value = kind(value)
+                object.__setattr__(self, item.name, value)
+            if type(value) is not kind:
                 raise EmotionError(f"parameter {item.name}: expected {kind.__name__}, got {value!r}")
             declared.check(item.name, value)

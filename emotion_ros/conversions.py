@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from builtin_interfaces.msg import Time
@@ -31,6 +32,8 @@ def to_message(estimate: types.EmotionEstimate, header: Header, width: int, heig
         roi = message.roi
         roi.x_offset, roi.y_offset, roi.width, roi.height = estimate.face.box.clamped(width, height)
         message.detection_score = estimate.face.score
+    else:
+        message.detection_score = math.nan
     message.label = estimate.label
     message.confidence = estimate.confidence
     message.labels = list(estimate.labels)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from emotion_perception.msg import EmotionEstimate, EmotionEstimates
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
@@ -22,6 +20,7 @@ from emotion_ros import images, parameters, qos
 from emotion_ros.conversions import to_messages, to_seconds
 from emotion_ros.latest import Counts, LatestWorker
 from emotion_ros.markers import to_markers
+from emotion_ros.runner import run
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -200,29 +199,22 @@ class FacialNode(LifecycleNode):
         self._diagnostics.publish(message)
 
 
+def create() -> FacialNode:
+    """The node, active unless a lifecycle manager is to take care of that."""
+    node = FacialNode()
+    if not node.settings.autostart:
+        node.get_logger().info("waiting for a lifecycle manager")
+    elif node.trigger_configure() != SUCCESS:
+        node.destroy_node()
+        raise EmotionError("could not be configured, for the reason above")
+    else:
+        node.trigger_activate()
+    return node
+
+
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop; returns the exit code."""
-    rclpy.init(args=args)
-    node = None
-    try:
-        node = FacialNode()
-        if node.settings.autostart:
-            if node.trigger_configure() != SUCCESS:
-                return 2
-            node.trigger_activate()
-        else:
-            node.get_logger().info("waiting for a lifecycle manager")
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except EmotionError as error:
-        print(f"facial: error: {error}", file=sys.stderr)
-        return 2
-    finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run("facial", create, args)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,10 @@ Config = TypeVar("Config")
 
 def descriptor(declared: Parameter, default: Any) -> ParameterDescriptor:
     """The ROS descriptor of one declared parameter."""
-    result = ParameterDescriptor(description=declared.description, read_only=declared.read_only)
+    # Whoever writes 1 or 0 for a float or a text means 1.0 or '0': the configuration converts and checks it, and ROS,
+    # which would refuse it for its type, need not.
+    loose = isinstance(default, float | str)
+    result = ParameterDescriptor(description=declared.description, read_only=declared.read_only, dynamic_typing=loose)
     if declared.choices:
         result.additional_constraints = "one of " + ", ".join(declared.choices)
     if declared.low is not None and declared.high is not None:

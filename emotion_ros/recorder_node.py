@@ -6,23 +6,17 @@ It ends by itself after duration_s, or on SIGINT or SIGTERM, and then writes its
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from emotion_perception.msg import EmotionEstimates
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from emotion_core.errors import EmotionError
@@ -32,7 +26,7 @@ from emotion_core.report.timeline import plot_timeline
 from emotion_core.report.video import VideoWriter
 from emotion_ros import images, parameters, qos
 from emotion_ros.conversions import from_message, to_seconds
-from emotion_ros.source_node import as_declared
+from emotion_ros.runner import run
 
 NAME = "recorder"
 VIDEO, TABLE, TIMELINE, SUMMARY = "demo.mp4", "demo.csv", "timeline.png", "summary.json"
@@ -186,48 +180,24 @@ def print_results(summary: Summary, out: Path) -> None:
         console.print(f"  {out / name}", markup=False, soft_wrap=True)
 
 
-def main(args: list[str] | None = None) -> int:
-    """Record until the end or until SIGINT or SIGTERM.
-
-    Returns:
-        0; 1 when no frame was recorded or a file could not be written; 2 for bad parameters.
-    """
-    stop = threading.Event()
-
-    def on_signal(number: int, _: object) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)  # a second one ends without writing
-
-    # Not rclpy's handlers: they end the context, and what has arrived by then could not be taken any more.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-    node, executor = None, None
-    try:
-        rclpy.init(
-            args=as_declared(sys.argv if args is None else args, RecorderConfig),
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
-        node = RecorderNode()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while not (node.done or stop.is_set()):
-            executor.spin_once(timeout_sec=0.2)
-        summary, failures = node.finish()
-    except (EmotionError, ParameterException, RuntimeError) as error:  # RuntimeError: bad ROS arguments
-        print(f"{NAME}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    finally:
-        if executor is not None:
-            executor.shutdown()
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
+def finish(node: RecorderNode) -> int:
+    """Write the files and print what they hold; 1 when there was nothing to write, or something could not be."""
+    summary, failures = node.finish()
     print_results(summary, node.out)
     if not summary.frames:
         failures.append(f"no estimates came on {node.topic}: is the node active, and does it get images?")
     for failure in failures:
         print(f"{NAME}: error: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def main(args: list[str] | None = None) -> int:
+    """Record until the end or until SIGINT or SIGTERM.
+
+    Returns:
+        0; 1 when no frame was recorded or a file could not be written; 2 for bad parameters.
+    """
+    return run(NAME, RecorderNode, args, done=lambda node: node.done, finish=finish)
 
 
 if __name__ == "__main__":

@@ -8,30 +8,21 @@ source cannot be read.
 from __future__ import annotations
 
 import queue
-import re
-import signal
 import sys
 import threading
 import time
-from dataclasses import fields
-from typing import Any
 
-import rclpy
 from rclpy.duration import Duration
-from rclpy.exceptions import ParameterException
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.logging import get_logger
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
 from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 
-from emotion_core.errors import EmotionError
 from emotion_core.vision.frames import STILLS_RATE_HZ, SourceConfig, open_frames, resized
 from emotion_ros.images import to_message
 from emotion_ros.parameters import declare, read
 from emotion_ros.qos import IMAGE_OUT
+from emotion_ros.runner import run
 
 NAME = "source"
 QUEUE_FRAMES = 8
@@ -69,7 +60,7 @@ class SourceNode(Node):
         self._thread = threading.Thread(target=self._decode, name="decode", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
+    def destroy_node(self) -> None:
         """End the thread, let the last images arrive, and close the source."""
         self._stop.set()
         self._thread.join(timeout=2)
@@ -78,7 +69,7 @@ class SourceNode(Node):
         if self.outcome is True:
             self._publisher.wait_for_all_acked(Duration(seconds=1))
             time.sleep(0.1)  # best-effort subscribers acknowledge nothing
-        self.destroy_node()
+        super().destroy_node()
 
     def _decode(self) -> None:
         """In the thread: read, convert, and queue or publish."""
@@ -160,65 +151,19 @@ class SourceNode(Node):
         return int(self.get_clock().now().nanoseconds)
 
 
-def as_declared(args: list[str], config_class: type) -> list[str]:
-    """Command line arguments in which whole numbers have the type of their parameter.
-
-    YAML takes the 0 of `-p source:=0` and the 15 of `-p rate_hz:=15` for integers, which ROS refuses where
-    text or a float was declared.
-    """
-    kinds: dict[str, Any] = {item.name: type(item.default) for item in fields(config_class)}
-    result = []
-    for arg in args:
-        match = re.fullmatch(r"((?:.+:)?(\w+):=)([+-]?\d+)", arg)
-        kind = kinds.get(match[2]) if match else None
-        if match and kind is float:
-            arg += ".0"
-        elif match and kind is str:
-            arg = f"{match[1]}'{match[3]}'"
-        result.append(arg)
-    return result
+def finish(node: SourceNode) -> int:
+    """Say how it went; raises what ended the playing early."""
+    if isinstance(node.outcome, Exception):
+        raise node.outcome
+    skipped = f" ({node.frames.skipped} unreadable ones skipped)" if node.frames.skipped else ""
+    node.get_logger().info(f"published {node.published} images of {node.config.source}{skipped}")
+    return 0
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run until the source ends (returns) or fails (exits with 2), or until SIGINT or SIGTERM (returns)."""
-    stop = threading.Event()
-
-    def on_signal(number: int, _: object) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)  # a second one ends a shutdown that hangs
-
-    # Not rclpy's handlers: they end the context in the middle of a publish, which then fails.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-    node, executor = None, None
-    failure: str | None = None
-    try:
-        rclpy.init(
-            args=as_declared(sys.argv if args is None else args, SourceConfig),
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
-        node = SourceNode()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while node.outcome is None and not stop.is_set():
-            executor.spin_once(timeout_sec=0.2)
-        if isinstance(node.outcome, Exception):
-            raise node.outcome
-        skipped = f" ({node.frames.skipped} unreadable ones skipped)" if node.frames.skipped else ""
-        node.get_logger().info(f"published {node.published} images of {node.config.source}{skipped}")
-    except (EmotionError, ParameterException, RuntimeError) as error:  # RuntimeError: bad ROS arguments
-        failure = " ".join(str(error).split())
-    finally:
-        if executor is not None:
-            executor.shutdown()
-        if node is not None:
-            node.close()
-        if failure is not None:
-            get_logger(NAME).fatal(failure)
-        rclpy.try_shutdown()
-    if failure is not None:
-        sys.exit(2)
+def main(args: list[str] | None = None) -> int:
+    """Run until the source ends or fails, or until SIGINT or SIGTERM; returns the exit code."""
+    return run(NAME, SourceNode, args, done=lambda node: node.outcome is not None, finish=finish)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -32,8 +32,11 @@ def start(context):
     """The node, with all arguments known."""
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     environment = {}
-    if value["shared_memory"] == "true" and "FASTRTPS_DEFAULT_PROFILES_FILE" not in os.environ:
-        environment["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(SHARE / "config" / "fastdds_shm.xml")
+    if value["shared_memory"] == "true":
+        # Fast DDS 2 (Humble, Jazzy) reads the first, Fast DDS 3 (Kilted) the second; what is set already counts.
+        for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
+            if name not in os.environ:
+                environment[name] = str(SHARE / "config" / "fastdds_shm.xml")
     node = LifecycleNode(
         package="emotion_perception",
         executable="facial_node",

@@ -252,7 +252,7 @@ def summary_table(summary: Summary) -> Table:
     table.add_row("model", node.model + (f" on {node.provider}" if node.provider else "") or "unknown")
     table.add_row("face detector", node.detector or "unknown")
     counts = f"{count(node.received)} in, {count(node.processed)} processed, {count(node.dropped)} dropped"
-    table.add_row("frames", counts + (f", {node.rejected} rejected" if node.rejected else ""))
+    table.add_row("frames at the node", counts + (f", {node.rejected} rejected" if node.rejected else ""))
     table.add_row("recorded", f"{summary.frames} frames in {summary.seconds:.1f} s")
     table.add_row("frames/s", "unknown" if summary.rate_hz is None else f"{summary.rate_hz:.1f}")
     latency = "   ".join(f"{name} {value:.1f} ms" for name, value in summary.latency_ms.items())

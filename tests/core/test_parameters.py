@@ -15,10 +15,12 @@ class Example(CheckedConfig):
     count: int = parameter(3, "A number.", low=1, high=9)
     kind: str = parameter("a", "A kind.", choices=("a", "b"))
     on: bool = parameter(True, "A switch.")
+    text: str = parameter("x", "A text.")
 
 
 def test_good_values_and_whole_numbers_for_floats():
-    example = Example(share=1, count=9, kind="b", on=False)
+    example = Example(share=1, count=9, kind="b", on=False, text=0)
+    assert example.text == "0"
     assert isinstance(example.share, float)
     assert example.count == 9
 

@@ -309,7 +309,7 @@ def test_parameters_have_descriptions_and_ranges_and_are_checked(start, ros_node
 
     from emotion_core.pipeline.facial import FacialConfig
 
-    start("detector:=haar")
+    start("detector:=haar", "max_gap_s:=1")  # a whole number is good enough for a float
 
     def call(kind, name, request):
         client = ros_node.create_client(kind, f"facial/{name}")
@@ -326,19 +326,30 @@ def test_parameters_have_descriptions_and_ranges_and_are_checked(start, ros_node
             assert descriptor.floating_point_range or descriptor.integer_range, descriptor.name
 
     def set_(name: str, value: float) -> tuple[bool, str]:
-        entry = Parameter(name=name, value=ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value))
+        kind = ParameterType.PARAMETER_INTEGER if isinstance(value, int) else ParameterType.PARAMETER_DOUBLE
+        field = {"integer_value" if isinstance(value, int) else "double_value": value}
+        entry = Parameter(name=name, value=ParameterValue(type=kind, **field))
         result = call(SetParameters, "set_parameters", SetParameters.Request(parameters=[entry])).results[0]
         return result.successful, result.reason
 
     assert set_("smoothing_s", 1.5) == (True, "")
+    assert set_("smoothing_s", 2) == (True, "")
     accepted, reason = set_("smoothing_s", -1.0)
     assert not accepted
     assert "smoothing_s" in reason
 
 
-def test_a_wrong_model_ends_the_node_with_one_line(ros_domain, tmp_path):
-    node = Node(tmp_path, "model:=nope")
+@pytest.mark.parametrize(
+    ("parameter", "word"),
+    [
+        ("model:=nope", "unknown model 'nope'"),
+        ("smoothing_s:=-1.0", "smoothing_s"),
+        ("detector:=mtcnn", "auto, yunet, haar"),
+    ],
+)
+def test_wrong_parameters_end_the_node_with_a_clear_line(ros_domain, tmp_path, parameter, word):
+    node = Node(tmp_path, parameter)
     assert node.process.wait(60) == 2
-    assert "unknown model 'nope'" in node.log
+    assert word in node.log
     assert "Traceback" not in node.log
     node.stop()
