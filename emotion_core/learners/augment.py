@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,6 +28,21 @@ class AugmentConfig:
     """Probability of covering a rectangle with noise."""
     erase_side: float = 0.4
     """Largest side of that rectangle as a share of the face."""
+
+    def calmed(self) -> AugmentConfig:
+        """Half as strong and without erasing, for the end of a training: closer to the faces that will be seen.
+
+        He et al.: Data Augmentation Revisited: Rethinking the Distribution Gap between Clean and Augmented Data. 2019.
+        """
+        return replace(
+            self,
+            rotation_deg=self.rotation_deg / 2,
+            scale=self.scale**0.5,
+            translate=self.translate / 2,
+            gamma=self.gamma**0.5,
+            contrast=self.contrast / 2,
+            erase=0.0,
+        )
 
 
 def augment(faces: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:

@@ -57,6 +57,8 @@ class EsrTrainingConfig:
     ema_decay: float = 0.998
     seed: int = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    calm_epochs: int = 10
+    """During this many epochs at the end the augmentation is calmed, see AugmentConfig.calmed."""
 
     def __post_init__(self) -> None:
         for name, ok, want in (
@@ -66,6 +68,7 @@ class EsrTrainingConfig:
             ("warmup", 0 <= self.warmup < 1, "in [0, 1)"),
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
             ("weight_decay", self.weight_decay >= 0, "at least 0"),
+            ("calm_epochs", self.calm_epochs >= 0, "at least 0"),
             ("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)"),
         ):
             if not ok:
@@ -160,12 +163,14 @@ class EsrTrainer:
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
         torch.manual_seed(self.config.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.train), generator=generator)
+        calm = epoch >= self.config.epochs - self.config.calm_epochs
+        strength = self.config.augment.calmed() if calm else self.config.augment
         self.model.train()
         total, batch = 0.0, self.config.batch_size
         for i in range(self.steps_per_epoch):
             step = epoch * self.steps_per_epoch + i
             chosen = order[i * batch : (i + 1) * batch]
-            faces = augment(self._faces[chosen].float() / 255, self.config.augment, generator)
+            faces = augment(self._faces[chosen].float() / 255, strength, generator)
             loss = distribution_loss(self.model(faces).logits, self._targets[chosen])
             factor = self._lr_factor(step)
             for group in self.optimizer.param_groups:

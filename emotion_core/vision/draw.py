@@ -238,9 +238,10 @@ def _draw_panel(canvas: Image, rect: Rect, estimate: EmotionEstimate, scale: flo
     row = text_height(size) + max(2, round(3.5 * scale))
     names = max(text_width(label, size) for label in estimate.labels)
     bar = round(52 * scale)
-    wide = names + bar + 3 * pad
+    radius = round(26 * scale)
+    wide = max(names + bar + 3 * pad, _dial_width(radius, size) + 2 * pad)
     bars = len(estimate.labels) * row + 2 * pad
-    dial = 0 if math.isnan(estimate.valence) or math.isnan(estimate.arousal) else 2 * round(26 * scale) + pad
+    dial = 0 if math.isnan(estimate.valence) or math.isnan(estimate.arousal) else 2 * radius + pad
     for high in dict.fromkeys((bars + dial, bars)):
         x, y, w, _ = rect
         top = max(0, min(y, height - high))
@@ -251,7 +252,7 @@ def _draw_panel(canvas: Image, rect: Rect, estimate: EmotionEstimate, scale: flo
                 _shade(canvas, spot)
                 _draw_bars(canvas, left + pad, top + pad, row, names + pad, bar, size, estimate)
                 if high > bars:
-                    _draw_dial(canvas, left + pad, top + bars - pad // 2, round(26 * scale), size, estimate)
+                    _draw_dial(canvas, left + pad, top + bars - pad // 2, radius, size, estimate)
                 return spot
     return None
 
@@ -271,6 +272,11 @@ def _draw_bars(
             cv2.rectangle(canvas, (left, middle), (left + length - 1, middle + thick - 1), bgr(label), cv2.FILLED)
 
 
+def _dial_width(radius: int, size: float) -> int:
+    """Of dial, a gap that the dot at full valence needs, and numbers."""
+    return 2 * radius + round(0.45 * radius) + text_width("V +0.00", size)
+
+
 def _draw_dial(canvas: Image, x: int, y: int, radius: int, size: float, estimate: EmotionEstimate) -> None:
     """Valence to the right and arousal upwards, both in [-1, 1], the circle where their length is 1."""
     centre = (x + radius, y + radius)
@@ -281,6 +287,6 @@ def _draw_dial(canvas: Image, x: int, y: int, radius: int, size: float, estimate
     mark = max(3, round(0.17 * radius))
     cv2.circle(canvas, dot, mark + 1, _BRIGHT, cv2.FILLED, cv2.LINE_AA)
     cv2.circle(canvas, dot, mark, bgr(estimate.label), cv2.FILLED, cv2.LINE_AA)
-    left, line = x + 2 * radius + round(0.3 * radius), text_height(size)
+    left, line = x + 2 * radius + round(0.45 * radius), text_height(size)
     blend_text(canvas, f"V {estimate.valence:+.2f}", left, y + radius - round(1.4 * line), size, _DIM)
     blend_text(canvas, f"A {estimate.arousal:+.2f}", left, y + radius + round(0.4 * line), size, _DIM)

@@ -31,7 +31,7 @@ TINY = EsrConfig(
     dropout=0.1,
     standardize=True,
 )
-CONFIG = EsrTrainingConfig(model=TINY, epochs=4, batch_size=16, lr=0.05, ema_decay=0.9)
+CONFIG = EsrTrainingConfig(model=TINY, epochs=4, batch_size=16, lr=0.05, ema_decay=0.9, calm_epochs=1)
 
 
 def stripes(count: int, seed: int) -> FaceSet:
@@ -158,6 +158,19 @@ def test_augmentation_stays_in_range_repeats_and_can_be_off():
     assert not torch.allclose(first, faces, atol=0.05)
     off = AugmentConfig(flip=0, rotation_deg=0, scale=1, translate=0, gamma=1, contrast=0, erase=0)
     torch.testing.assert_close(augment(faces, off, torch.Generator()), faces.clamp(1e-4, 1), atol=1e-4, rtol=0)
+
+
+def test_calmed_augmentation_changes_less():
+    faces = torch.rand(16, 1, 48, 48)
+    full, calm = (
+        augment(faces, c, torch.Generator().manual_seed(1)) for c in (AugmentConfig(), AugmentConfig().calmed())
+    )
+    original_or_mirror = torch.minimum(
+        (calm - faces).abs().mean((1, 2, 3)), (calm - faces.flip(-1)).abs().mean((1, 2, 3))
+    )
+    erased = torch.minimum((full - faces).abs().mean((1, 2, 3)), (full - faces.flip(-1)).abs().mean((1, 2, 3)))
+    assert original_or_mirror.mean() < erased.mean()
+    assert AugmentConfig().calmed().erase == 0
 
 
 def test_mirror_images():

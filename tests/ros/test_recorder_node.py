@@ -1,0 +1,195 @@
+"""The node `recorder` as a process of its own, fed with estimates, overlays and diagnostics."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from emotion_perception.msg import EmotionEstimate, EmotionEstimates
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from emotion_core.report.recording import NodeReport, Summary
+from emotion_core.types import Box, Face
+from emotion_core.types import EmotionEstimate as Estimate
+from emotion_ros import qos
+from emotion_ros.conversions import to_message
+from emotion_ros.images import to_message as to_image
+
+av = pytest.importorskip("av", reason="PyAV comes with the extra [media]")
+
+ROOT = Path(__file__).resolve().parents[2]
+PERIOD_NS = 50_000_000
+LATENCY_NS = 20_000_000
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def start(ros_domain: int, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the node with these parameters; it is ended with the test."""
+    processes = []
+
+    def run(**parameters: Any) -> subprocess.Popen[str]:
+        settings = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
+        names = ["-r", "estimates:=/facial/estimates", "-r", "overlay:=/facial/overlay"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "emotion_ros.recorder_node", "--ros-args", *names, *settings],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+class Feeder:
+    """Publishes what a facial node would, at the pace of its stamps."""
+
+    def __init__(self, node: Any) -> None:
+        self.node = node
+        self.estimates = node.create_publisher(EmotionEstimates, "/facial/estimates", qos.ESTIMATES)
+        self.overlay = node.create_publisher(Image, "/facial/overlay", qos.IMAGE_OUT)
+        self.diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.ESTIMATES)
+
+    def heard(self, overlay: bool = True) -> bool:
+        publishers = [self.estimates, self.diagnostics] + [self.overlay] * overlay
+        return all(publisher.get_subscription_count() for publisher in publishers)
+
+    def frame(self, index: int, people: int = 1, label: str = "happy") -> None:
+        """One frame that was taken LATENCY_NS ago."""
+        now = self.node.get_clock().now().nanoseconds
+        header = Header(frame_id="camera", stamp=Time(nanoseconds=now - LATENCY_NS).to_msg())
+        self.estimates.publish(
+            EmotionEstimates(header=header, estimates=[self.person(header, k, label) for k in range(people)])
+        )
+        self.overlay.publish(to_image(np.full((48, 64, 3), 5 * index % 256, np.uint8), header))
+
+    @staticmethod
+    def person(header: Header, k: int, label: str) -> EmotionEstimate:
+        labels = ("neutral", "happy", "sad")
+        p = tuple(0.8 if name == label else 0.1 for name in labels)
+        face = Face(Box(10 * k, 5, 9, 8), 0.75)
+        return to_message(Estimate(0.0, labels, p, 0.25, -0.5, face, str(k + 1), "tiny"), header, 64, 48)
+
+    def report(self, name: str = "facial", **values: Any) -> None:
+        pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        self.diagnostics.publish(DiagnosticArray(status=[DiagnosticStatus(name=name, values=pairs)]))
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def end(process: subprocess.Popen[str], timeout_s: float = 60) -> tuple[int, str, str]:
+    out, errors = process.communicate(timeout=timeout_s)
+    return process.returncode, out, errors
+
+
+def test_a_run_is_written_down(start: Any, ros_node: Any, spin_until: Any, tmp_path: Path) -> None:
+    feeder, out = Feeder(ros_node), tmp_path / "new" / "out"
+    process = start(out=out, duration_s=1)
+    assert spin_until(feeder.heard)
+    for i in range(40):
+        feeder.frame(i, people=(1, 2, 0, 1)[i % 4], label="sad" if i % 4 == 3 else "happy")
+        feeder.report("/lab/facial", received=50, processed=40, dropped=9, rejected=1, detector="haar", model="tiny")
+        feeder.report("battery", received=1)
+        time.sleep(PERIOD_NS / 1e9)
+        if process.poll() is not None:
+            break
+    code, printed, errors = end(process)
+    assert code == 0, errors
+    assert "50 in, 40 processed, 9 dropped, 1 rejected" in printed
+
+    summary = Summary.load(out / "summary.json")
+    assert summary.node == NodeReport(50, 40, 9, 1, "haar", "tiny", "")
+    assert 1.0 <= summary.seconds < 1.3 and summary.people == 2
+    assert summary.rate_hz == pytest.approx((summary.frames - 1) / summary.seconds)
+    assert summary.latency_ms["p50"] == pytest.approx(LATENCY_NS / 1e6, abs=15)
+    assert summary.emotions["happy"] == pytest.approx(0.5, abs=0.1)
+    assert summary.emotions["sad"] == summary.nobody == pytest.approx(0.25, abs=0.1)
+    assert list(summary.files) == ["demo.mp4", "demo.csv", "timeline.png", "summary.json"]
+    assert sorted(path.name for path in out.iterdir()) == sorted(summary.files)
+
+    table = rows(out / "demo.csv")
+    assert len({row["stamp_s"] for row in table}) == summary.frames
+    first = table[0]
+    assert (first["label"], first["track_id"], first["model"]) == ("happy", "1", "tiny")
+    assert float(first["p_happy"]) == pytest.approx(0.8) and float(first["valence"]) == 0.25
+    assert sum(not row["label"] for row in table) == round(summary.nobody * summary.frames)
+
+    with av.open(str(out / "demo.mp4")) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert len(times) == summary.video_frames >= 0.8 * summary.frames
+    assert times[-1] == pytest.approx(summary.seconds, abs=0.2)
+    assert (out / "timeline.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_all_is_written(
+    start: Any, ros_node: Any, spin_until: Any, tmp_path: Path, number: int
+) -> None:
+    feeder, out = Feeder(ros_node), tmp_path / "out"
+    out.mkdir()
+    (out / "demo.mp4").write_bytes(b"of an earlier run")
+    process = start(out=out, video="false")
+    assert spin_until(lambda: feeder.heard(overlay=False))
+    for i in range(5):
+        feeder.frame(i)
+        time.sleep(0.02)
+    broken = EmotionEstimates(estimates=[EmotionEstimate()])
+    feeder.estimates.publish(broken)  # says nothing that could be written down, and ends nothing
+    time.sleep(0.3)
+    process.send_signal(number)
+    code, printed, errors = end(process)
+    assert code == 0, errors
+    assert "left out an estimate" in errors
+    summary = Summary.load(out / "summary.json")
+    assert summary.frames == 6 and summary.node == NodeReport() and summary.video_frames == 0
+    assert list(summary.files) == ["demo.csv", "timeline.png", "summary.json"]
+    assert "unknown in" in printed
+
+
+def test_silence_is_an_error_and_still_written_down(start: Any, ros_node: Any, spin_until: Any, tmp_path: Path) -> None:
+    feeder, out = Feeder(ros_node), tmp_path / "out"
+    process = start(out=out)
+    assert spin_until(feeder.heard)
+    process.send_signal(signal.SIGINT)
+    code, _, errors = end(process)
+    assert code == 1
+    assert "no estimates came on /facial/estimates" in errors
+    assert rows(out / "demo.csv") == [] and not (out / "demo.mp4").exists()
+    assert Summary.load(out / "summary.json").frames == 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"out": "/dev/null/x"}, "cannot be made"),
+        ({"duration_s": -1.0}, "duration_s"),
+        ({"video": "maybe"}, "video"),
+    ],
+)
+def test_bad_parameters_end_it_with_one_line(start: Any, parameters: dict[str, Any], message: str) -> None:
+    code, printed, errors = end(start(**parameters))
+    assert code == 2
+    lines = [line for line in errors.splitlines() if line.startswith("recorder: error: ")]
+    assert len(lines) == 1 and message in lines[0], errors
+    assert "Traceback" not in errors and printed == ""
