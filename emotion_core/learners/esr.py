@@ -274,10 +274,12 @@ def fit_affect(model: Esr, data: FaceSet) -> None:
     weights = torch.from_numpy(data.distributions) * known
     used = weights.sum(1) > 0
     targets = (weights @ coordinates)[used] / weights.sum(1, keepdim=True)[used]  # (N, 2)
-    active = torch.relu(predict(model, data.faces[used.numpy()]))  # (N, branches, classes)
-    ones = torch.ones(len(active), 1)
+    logits = predict(model, data.faces[used.numpy()])  # (N, branches, classes)
+    ones = torch.ones(len(logits), 1)
     for b, branch in enumerate(model.convolutional_branches):
-        solution = torch.linalg.lstsq(torch.cat([active[:, b], ones], 1).double(), targets.double()).solution
+        features = torch.cat([branch.affect_features(logits[:, b]), ones], 1)
+        # Probabilities sum to 1, so one column is superfluous: gelsd takes the smallest of all solutions.
+        solution = torch.linalg.lstsq(features.double(), targets.double(), driver="gelsd").solution
         branch.fc_dimensional.weight.copy_(solution[:-1].T)
         branch.fc_dimensional.bias.copy_(solution[-1])
 

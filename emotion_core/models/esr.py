@@ -54,6 +54,8 @@ class EsrConfig:
         dropout: probability of dropping a feature before a branch's classifier, in training only.
         standardize: bring each face to zero mean and unit variance inside the network, which makes the result
             independent of exposure and contrast. The published network does not.
+        affect_input: what valence and arousal are a linear function of: the positive 'logits' as published, or the
+            'probabilities', which keeps a face of which the network is very sure within the range of the training.
 
     Raises:
         ValueError: a value is out of range, or the layers do not fit the input size.
@@ -68,6 +70,7 @@ class EsrConfig:
     branch: tuple[ConvSpec, ...] = PAPER_BRANCH
     dropout: float = 0.0
     standardize: bool = False
+    affect_input: str = "logits"
 
     def __post_init__(self) -> None:
         if self.branches < 1:
@@ -78,6 +81,8 @@ class EsrConfig:
             raise ValueError(f"width must be in (0, 8], got {self.width}")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        if self.affect_input not in ("logits", "probabilities"):
+            raise ValueError(f"affect_input must be 'logits' or 'probabilities', got {self.affect_input!r}")
         if not self.base or not self.branch:
             raise ValueError("base and branch need at least one layer each")
         size, channels = self.input_size, self.in_channels
@@ -138,6 +143,7 @@ PRESETS: dict[str, EsrConfig] = {
         branch=(_same(128), _same(128, skip=True)),
         dropout=0.3,
         standardize=True,
+        affect_input="probabilities",
     ),
 }
 
@@ -197,12 +203,17 @@ class Branch(_ConvStack):
         self.dropout = nn.Dropout(config.dropout)
         self.fc = nn.Linear(self.out_channels, config.num_classes)
         self.fc_dimensional = nn.Linear(config.num_classes, 2)
+        self.affect_input = config.affect_input
+
+    def affect_features(self, logits: Tensor) -> Tensor:
+        """What ``fc_dimensional`` is applied to, the shape of the logits."""
+        return torch.relu(logits) if self.affect_input == "logits" else logits.softmax(-1)
 
     def forward(self, shared: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) -> logits (N, classes), valence and arousal (N, 2)."""
         pooled = self.features(shared).mean(dim=(2, 3))
         logits = self.fc(self.dropout(pooled))
-        return logits, self.fc_dimensional(torch.relu(logits))
+        return logits, self.fc_dimensional(self.affect_features(logits))
 
 
 class Esr(nn.Module):

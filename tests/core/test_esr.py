@@ -116,6 +116,7 @@ def test_standardize_makes_exposure_irrelevant():
         ({"in_channels": 4}, "in_channels"),
         ({"width": 0}, "width"),
         ({"dropout": 1.0}, "dropout"),
+        ({"affect_input": "votes"}, "affect_input"),
         ({"base": ()}, "at least one layer"),
         ({"input_size": 40}, "nothing is left"),
         ({"base": (ConvSpec(8, skip=True),)}, "skip"),

@@ -30,6 +30,7 @@ TINY = EsrConfig(
     branch=(ConvSpec(8, 3, padding=1),),
     dropout=0.1,
     standardize=True,
+    affect_input="probabilities",
 )
 CONFIG = EsrTrainingConfig(model=TINY, epochs=4, batch_size=16, lr=0.05, ema_decay=0.9, calm_epochs=1)
 
