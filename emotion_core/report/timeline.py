@@ -154,7 +154,7 @@ def _probabilities(
         axis.text(1.012, y, "■", transform=axis.transAxes, color=hex_colour(label), va="center", fontsize=15)
         axis.text(1.032, y, label[:16], transform=axis.transAxes, color=_TEXT, va="center", fontsize=12.5, **_STYLE)
     if len(parts) > 1 or len(person.times) < len(stamps):
-        _margin(axis, 0.5 * step, "grey: not seen", _MUTED, fontstyle="italic")
+        _margin(axis, 0.5 * step, "gap: not seen", _MUTED, fontstyle="italic")
 
 
 def _name_bands(axis: Axes, labels: Sequence[str], x: NDArray[np.float64], values: NDArray[np.float64]) -> None:

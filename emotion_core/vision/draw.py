@@ -214,6 +214,8 @@ def _place_chip(
         cost += 0 if inside else 4 * wide * high
         if cost < least:
             best, least = (left, top), cost
+        if not cost:
+            break
     return best
 
 

@@ -46,7 +46,7 @@ def test_it_needs_nothing_but_this_machine(tmp_path: Path) -> None:
     assert process.returncode == 0, errors
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
     summary = Summary.load(tmp_path / "out" / "summary.json")
-    assert summary.seconds >= 2 and summary.frames > 5 and summary.people >= 1
+    assert summary.seconds >= 2 and summary.frames > 1 and summary.people >= 1
     assert summary.node.detector == "haar" and summary.node.model  # the tests' model store is empty
     for text in ("a still photo, slowly panned", "detector haar", str(tmp_path / "out" / "demo.mp4"), "CAMERA=0"):
         assert text in printed

@@ -13,8 +13,9 @@ PATH = Path(__file__).resolve().parents[2] / "launch" / "facial.launch.py"
 
 
 def test_it_describes_one_node_with_documented_arguments():
-    from launch import LaunchContext
     from launch.actions import DeclareLaunchArgument, OpaqueFunction
+
+    from launch import LaunchContext
 
     spec = importlib.util.spec_from_file_location("facial_launch", PATH)
     module = importlib.util.module_from_spec(spec)

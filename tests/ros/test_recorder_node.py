@@ -63,7 +63,7 @@ class Feeder:
     """Publishes what a facial node would, at the pace of its stamps."""
 
     def __init__(self, node: Any) -> None:
-        self.node = node
+        self.node, self.start_ns = node, 0
         self.estimates = node.create_publisher(EmotionEstimates, "/facial/estimates", qos.ESTIMATES)
         self.overlay = node.create_publisher(Image, "/facial/overlay", qos.IMAGE_OUT)
         self.diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.ESTIMATES)
@@ -73,9 +73,10 @@ class Feeder:
         return all(publisher.get_subscription_count() for publisher in publishers)
 
     def frame(self, index: int, people: int = 1, label: str = "happy") -> None:
-        """One frame that was taken LATENCY_NS ago."""
-        now = self.node.get_clock().now().nanoseconds
-        header = Header(frame_id="camera", stamp=Time(nanoseconds=now - LATENCY_NS).to_msg())
+        """One frame, taken LATENCY_NS before frame 0 is sent, and PERIOD_NS after the one before it."""
+        self.start_ns = self.start_ns or self.node.get_clock().now().nanoseconds
+        stamp = Time(nanoseconds=self.start_ns - LATENCY_NS + index * PERIOD_NS)
+        header = Header(frame_id="camera", stamp=stamp.to_msg())
         self.estimates.publish(
             EmotionEstimates(header=header, estimates=[self.person(header, k, label) for k in range(people)])
         )
@@ -105,7 +106,7 @@ def end(process: subprocess.Popen[str], timeout_s: float = 60) -> tuple[int, str
 
 def test_a_run_is_written_down(start: Any, ros_node: Any, spin_until: Any, tmp_path: Path) -> None:
     feeder, out = Feeder(ros_node), tmp_path / "new" / "out"
-    process = start(out=out, duration_s=1)
+    process = start(out=out, duration_s=0.98)
     assert spin_until(feeder.heard)
     for i in range(40):
         feeder.frame(i, people=(1, 2, 0, 1)[i % 4], label="sad" if i % 4 == 3 else "happy")
@@ -120,25 +121,27 @@ def test_a_run_is_written_down(start: Any, ros_node: Any, spin_until: Any, tmp_p
 
     summary = Summary.load(out / "summary.json")
     assert summary.node == NodeReport(50, 40, 9, 1, "haar", "tiny", "")
-    assert 1.0 <= summary.seconds < 1.3 and summary.people == 2
-    assert summary.rate_hz == pytest.approx((summary.frames - 1) / summary.seconds)
-    assert summary.latency_ms["p50"] == pytest.approx(LATENCY_NS / 1e6, abs=15)
-    assert summary.emotions["happy"] == pytest.approx(0.5, abs=0.1)
-    assert summary.emotions["sad"] == summary.nobody == pytest.approx(0.25, abs=0.1)
+    assert (summary.frames, summary.people) == (21, 2)
+    assert summary.seconds == pytest.approx(1.0, abs=1e-3) and summary.rate_hz == pytest.approx(20, abs=0.1)
+    # Sent at the pace of the stamps or, on a busy machine, later.
+    assert LATENCY_NS / 1e6 - 0.1 <= summary.latency_ms["p50"] <= summary.latency_ms["p99"] < 5000
+    assert dict(summary.emotions) == pytest.approx({"happy": 11 / 21, "sad": 5 / 21})
+    assert summary.nobody == pytest.approx(5 / 21)
     assert list(summary.files) == ["demo.mp4", "demo.csv", "timeline.png", "summary.json"]
     assert sorted(path.name for path in out.iterdir()) == sorted(summary.files)
 
     table = rows(out / "demo.csv")
-    assert len({row["stamp_s"] for row in table}) == summary.frames
+    assert len({row["stamp_s"] for row in table}) == 21
     first = table[0]
     assert (first["label"], first["track_id"], first["model"]) == ("happy", "1", "tiny")
     assert float(first["p_happy"]) == pytest.approx(0.8) and float(first["valence"]) == 0.25
-    assert sum(not row["label"] for row in table) == round(summary.nobody * summary.frames)
+    assert sum(not row["label"] for row in table) == 5
 
     with av.open(str(out / "demo.mp4")) as container:
         times = [frame.time for frame in container.decode(video=0)]
-    assert len(times) == summary.video_frames >= 0.8 * summary.frames
-    assert times[-1] == pytest.approx(summary.seconds, abs=0.2)
+    assert 5 < len(times) == summary.video_frames <= 21  # best effort
+    assert np.diff(times) == pytest.approx(0.05 * np.round(np.diff(times) / 0.05), abs=2e-3)
+    assert 0.5 < times[-1] <= 1.001
     assert (out / "timeline.png").read_bytes().startswith(b"\x89PNG")
 
 
