@@ -8,6 +8,11 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
+from emotion_core.errors import EmotionError
+
+MODEL = ("branches", "width", "dropout")
+TRAINING = ("epochs", "batch_size", "lr", "weight_decay", "calm_epochs", "seed")
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
@@ -26,12 +31,18 @@ def add(commands: argparse._SubParsersAction) -> None:
         ("epochs", int, "passes over the data"),
         ("batch-size", int, "faces in a step"),
         ("lr", float, "peak learning rate"),
+        ("weight-decay", float, "decay of the weights"),
+        ("calm-epochs", int, "epochs at the end with weaker augmentation"),
         ("seed", int, "decides everything random"),
         ("branches", int, "size of the ensemble"),
         ("width", float, "multiplies the channels of every layer"),
+        ("dropout", float, "probability of dropping a feature before a classifier"),
         ("threads", int, "CPU threads (default: all)"),
     ):
         esr.add_argument(f"--{name}", type=kind, metavar="N", help=text)
+    esr.add_argument(
+        "--init", metavar="FILE", help="start from the weights of this model.safetensors, in place of random ones"
+    )
     esr.add_argument("--name", default="esr_compact", help="name of the model in its card (default: %(default)s)")
     esr.set_defaults(run=run)
 
@@ -50,17 +61,19 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     logging.getLogger("emotion_core").setLevel(logging.INFO)
     model = PRESETS["esr_compact"]
-    model = replace(model, **{k: v for k in ("branches", "width") if (v := getattr(args, k)) is not None})
-    chosen: dict[str, Any] = {
-        k: v for k in ("epochs", "batch_size", "lr", "seed") if (v := getattr(args, k)) is not None
-    }
+    try:
+        model = replace(model, **{k: v for k in MODEL if (v := getattr(args, k)) is not None})
+    except ValueError as error:
+        raise EmotionError(str(error)) from None
+    chosen: dict[str, Any] = {k: v for k in TRAINING if (v := getattr(args, k)) is not None}
     config = EsrTrainingConfig(model=model, **chosen)
-    trainer = EsrTrainer(config, load_ferplus(args.data, "train"), load_ferplus(args.data, "valid"), args.out)
+    faces = load_ferplus(args.data, "train"), load_ferplus(args.data, "valid")
+    trainer = EsrTrainer(config, *faces, args.out, args.init)
     with _progress(config.epochs * trainer.steps_per_epoch, len(trainer.history) * trainer.steps_per_epoch) as on_step:
         trainer.run(on_step)
-    options = [
-        f"--{k.replace('_', '-')} {v}" for k in ("branches", "width", *chosen) if (v := getattr(args, k)) is not None
-    ]
+    options = [f"--{k.replace('_', '-')} {v}" for k in (*MODEL, *chosen) if (v := getattr(args, k)) is not None]
+    if args.init:
+        options.append("--init init/model.safetensors")
     command = shlex.join(["emotion", "train", "esr", "--data", "ferplus", "--out", "run", *" ".join(options).split()])
     path = write_result(trainer, args.name, command)
     print(f"{path}: {trainer.history[-1].valid_accuracy:.2f} % on FER+ PublicTest")

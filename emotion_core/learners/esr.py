@@ -98,12 +98,20 @@ class EsrTrainer:
         config: see EsrTrainingConfig.
         train, valid: faces to learn from and to report on.
         out: folder for the results; made when missing.
+        init: a ``model.safetensors`` of the same architecture to start from, in place of random weights.
 
     Raises:
         EmotionError: the folder holds a checkpoint of another configuration or of other data.
     """
 
-    def __init__(self, config: EsrTrainingConfig, train: FaceSet, valid: FaceSet, out: str | Path) -> None:
+    def __init__(
+        self,
+        config: EsrTrainingConfig,
+        train: FaceSet,
+        valid: FaceSet,
+        out: str | Path,
+        init: str | Path | None = None,
+    ) -> None:
         if config.model.num_classes != len(train.labels):
             raise EmotionError(f"the network has {config.model.num_classes} classes, the data {len(train.labels)}")
         if config.model.in_channels != 1 or config.model.input_size != train.faces.shape[-1]:
@@ -117,6 +125,9 @@ class EsrTrainer:
         self.out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         self.model = Esr(config.model).to(memory_format=torch.channels_last)
+        self.init: dict[str, Any] = {}
+        if init is not None:
+            self.init = self._start_from(Path(init))
         self.average = Esr(config.model).to(memory_format=torch.channels_last).eval()
         self.average.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.SGD(
@@ -157,6 +168,17 @@ class EsrTrainer:
                 )
         fit_affect(self.average, self.train)
         return self.history
+
+    def _start_from(self, path: Path) -> dict[str, Any]:
+        """Take over trained weights; returns how they were trained."""
+        from emotion_core.models.files import load_network
+
+        network, card = load_network(path)
+        try:
+            self.model.load_state_dict(network.state_dict())
+        except RuntimeError:
+            raise EmotionError(f"{path} is a network of another architecture than the one to train") from None
+        return card.training
 
     def _train_epoch(self, epoch: int, on_step: Callable[[int, int, float], None] | None) -> float:
         # Everything random is drawn anew from (seed, epoch), so that a resumed run repeats an undisturbed one.
@@ -316,6 +338,7 @@ def write_result(trainer: EsrTrainer, name: str, command: str) -> Path:
             "data_licence": "FER2013: ICML 2013 challenge data; FER+ labels: MIT",
             "command": command,
             **{key: value for key, value in config.to_dict().items() if key != "model"},
+            **({"init": trainer.init} if trainer.init else {}),
         },
         results=(
             {

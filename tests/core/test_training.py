@@ -95,6 +95,23 @@ def test_killed_and_resumed_equals_undisturbed(data, tmp_path):
     assert [r.train_loss for r in undisturbed.history] == [r.train_loss for r in resumed.history]
 
 
+def test_training_can_start_from_a_trained_network(data, tmp_path):
+    first = EsrTrainer(replace(CONFIG, epochs=6), *data, tmp_path / "a")
+    first.run()
+    path = write_result(first, "first", "emotion train esr")
+    second = EsrTrainer(
+        replace(CONFIG, epochs=1, lr=0.001, model=replace(TINY, dropout=0.0)), *data, tmp_path / "b", path
+    )
+    for name, tensor in first.average.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name]), name
+    second.run()
+    assert second.history[-1].train_loss < first.history[2].train_loss
+    card = json.loads(write_result(second, "second", "").with_suffix(".json").read_text())
+    assert card["training"]["init"]["epochs"] == 6
+    with pytest.raises(EmotionError, match="another architecture"):
+        EsrTrainer(replace(CONFIG, model=replace(TINY, branches=2)), *data, tmp_path / "c", path)
+
+
 def test_the_seed_decides(data, tmp_path):
     runs = []
     for i, seed in enumerate((0, 0, 1)):
