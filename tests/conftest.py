@@ -29,7 +29,7 @@ def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def portrait() -> np.ndarray:
-    """A real face, (606, 512, 3) uint8 BGR: the sample picture that comes with matplotlib."""
+    """A real face, 512 x about 600 px, uint8 BGR: the sample picture that comes with matplotlib."""
     cv2 = pytest.importorskip("cv2")
     cbook = pytest.importorskip("matplotlib.cbook")
     with cbook.get_sample_data("grace_hopper.jpg") as file:

@@ -82,12 +82,14 @@ def _infer(pipeline: Any, job: _Job) -> dict[str, Any]:
 
     from emotion_core.files import atomic_write
     from emotion_core.vision.draw import draw_estimates
+    from emotion_core.vision.pixels import decode_compressed
 
     if not job.image.is_file():
         raise EmotionError(f"{job.image} does not exist")
-    image: Any = cv2.imread(str(job.image), cv2.IMREAD_COLOR)
-    if image is None:
-        raise EmotionError(f"{job.image} is not a readable picture")
+    try:
+        image = decode_compressed(job.image.read_bytes())
+    except (EmotionError, OSError) as error:
+        raise EmotionError(f"{job.image} is not a readable picture: {error}") from None
     estimates = pipeline.process(image)
     if job.overlay is not None:
         with atomic_write(job.overlay) as path:

@@ -124,11 +124,11 @@ class EsrTrainer:
         self.config, self.train, self.valid, self.out = config, train, valid, Path(out)
         self.out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
-        self.model = Esr(config.model).to(memory_format=torch.channels_last)
+        self.model = _channels_last(Esr(config.model))
         self.init: dict[str, Any] = {}
         if init is not None:
             self.init = self._start_from(Path(init))
-        self.average = Esr(config.model).to(memory_format=torch.channels_last).eval()
+        self.average = _channels_last(Esr(config.model)).eval()
         self.average.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.SGD(
             _parameter_groups(self.model, config),
@@ -265,6 +265,14 @@ class EsrTrainer:
         log.info("resuming after epoch %d from %s", len(self.history), path)
 
 
+def _channels_last(model: Esr) -> Esr:
+    """The same network with the memory layout that convolutions are fastest in on a CPU."""
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model
+
+
 def distribution_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy with label distributions, summed over branches and averaged over faces.
 
@@ -285,7 +293,7 @@ def predict(model: Esr, faces: NDArray[np.uint8], batch_size: int = 256) -> Tens
 
 @torch.no_grad()
 def fit_affect(model: Esr, data: FaceSet) -> None:
-    """Fit each branch's ``fc_dimensional`` by least squares and leave everything else as it is.
+    """Fit each branch's ``fc_dimensional`` by ridge regression and leave everything else as it is.
 
     The target of a face is the expected position of its votes in the valence-arousal plane, the mean of
     AFFECT_COORDINATES weighted by the label distribution: derived from categories, not annotated. Votes for a label
@@ -297,13 +305,21 @@ def fit_affect(model: Esr, data: FaceSet) -> None:
     used = weights.sum(1) > 0
     targets = (weights @ coordinates)[used] / weights.sum(1, keepdim=True)[used]  # (N, 2)
     logits = predict(model, data.faces[used.numpy()])  # (N, branches, classes)
-    ones = torch.ones(len(logits), 1)
-    for b, branch in enumerate(model.convolutional_branches):
-        features = torch.cat([branch.affect_features(logits[:, b]), ones], 1)
-        # Probabilities sum to 1, so one column is superfluous: gelsd takes the smallest of all solutions.
-        solution = torch.linalg.lstsq(features.double(), targets.double(), driver="gelsd").solution
-        branch.fc_dimensional.weight.copy_(solution[:-1].T)
-        branch.fc_dimensional.bias.copy_(solution[-1])
+    for b, branch in enumerate(model.branches()):
+        weight, bias = _ridge(branch.affect_features(logits[:, b]).double(), targets.double())
+        branch.fc_dimensional.weight.copy_(weight.T)
+        branch.fc_dimensional.bias.copy_(bias)
+
+
+def _ridge(features: Tensor, targets: Tensor, penalty: float = 1e-3) -> tuple[Tensor, Tensor]:
+    """Weights (F, 2) and bias (2,) of the least squares fit of (N, F) to (N, 2), the weights slightly held back.
+
+    Probabilities sum to 1 and some hardly vary: without the penalty their weights would be arbitrarily large.
+    """
+    centred = features - features.mean(0)
+    covariance = centred.T @ centred / len(features) + penalty * torch.eye(features.shape[1], dtype=features.dtype)
+    weight = torch.linalg.solve(covariance, centred.T @ (targets - targets.mean(0)) / len(features))
+    return weight, targets.mean(0) - features.mean(0) @ weight
 
 
 def _parameter_groups(model: Esr, config: EsrTrainingConfig) -> list[dict[str, Any]]:

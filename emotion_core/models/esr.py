@@ -108,7 +108,10 @@ class EsrConfig:
     def from_dict(cls, data: dict[str, Any]) -> EsrConfig:
         """Inverse of ``to_dict``; raises ValueError naming an unknown or wrong key."""
         try:
-            layers = {k: tuple(ConvSpec(**layer) for layer in data[k]) for k in ("base", "branch") if k in data}
+            layers: dict[str, Any] = {}
+            for part in ("base", "branch"):
+                if part in data:
+                    layers[part] = tuple(ConvSpec(**layer) for layer in data[part])
             return cls(**{**data, **layers})
         except TypeError as error:
             raise ValueError(f"not an ESR configuration: {error}") from None
@@ -226,6 +229,10 @@ class Esr(nn.Module):
         self.convolutional_branches = nn.ModuleList(
             Branch(self.base.out_channels, self.config) for _ in range(self.config.branches)
         )
+
+    def branches(self) -> list[Branch]:
+        """The members of the ensemble."""
+        return [branch for branch in self.convolutional_branches if isinstance(branch, Branch)]
 
     def forward(self, faces: Tensor) -> EsrOutput:
         """Run all branches.

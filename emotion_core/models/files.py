@@ -12,7 +12,7 @@ import torch
 
 from emotion_core.errors import EmotionError
 from emotion_core.files import atomic_write
-from emotion_core.models.esr import Esr, EsrConfig
+from emotion_core.models.esr import Base, Branch, Esr, EsrConfig
 from emotion_core.runtime.card import ModelCard, card_path
 
 BASE_FILE = "Net-Base-Shared_Representations.pt"
@@ -81,8 +81,8 @@ def load_original(folder: str | Path, config: EsrConfig | None = None) -> Esr:
             raise EmotionError(f"{folder} holds no {BRANCH_FILE.format(1)}: expected the folder of a published ESR")
         config = EsrConfig(branches=count)
     model = Esr(config)
-    parts = [(BASE_FILE, model.base)]
-    parts += [(BRANCH_FILE.format(i), branch) for i, branch in enumerate(model.convolutional_branches, 1)]
+    parts: list[tuple[str, Base | Branch]] = [(BASE_FILE, model.base)]
+    parts += [(BRANCH_FILE.format(i), branch) for i, branch in enumerate(model.branches(), 1)]
     for name, part in parts:
         path = folder / name
         if not path.is_file():

@@ -50,12 +50,12 @@ def test_help_teaches():
         assert emotion(name, "--help").stdout.startswith("usage:")
 
 
-def test_infer_prints_the_documented_json(photo):
+def test_infer_prints_the_documented_json(photo, portrait):
     result = emotion("infer", photo, "--json")
     assert result.returncode == 0, result.stderr
     line = json.loads(result.stdout)
     assert set(line) == {"source", "width", "height", "faces"}
-    assert (line["source"], line["width"], line["height"]) == (str(photo), 512, 606)
+    assert (line["source"], line["width"], line["height"]) == (str(photo), portrait.shape[1], portrait.shape[0])
     (face,) = line["faces"]
     assert set(face) == {"box", "score", "label", "confidence", "probabilities", "valence", "arousal"}
     assert face["label"] == max(face["probabilities"], key=face["probabilities"].get)
@@ -66,13 +66,13 @@ def test_infer_prints_the_documented_json(photo):
     assert y < 170 < y + h
 
 
-def test_infer_in_words_with_pictures(photo, tmp_path):
+def test_infer_in_words_with_pictures(photo, portrait, tmp_path):
     result = emotion("infer", photo, "--draw", tmp_path / "drawn", "--vote")
     assert result.returncode == 0, result.stderr
     assert "%" in result.stdout
     drawn = cv2.imread(str(tmp_path / "drawn" / "face.png"))
-    assert drawn.shape == (606, 512, 3)
-    assert (drawn != cv2.imread(str(photo))).any()
+    assert drawn.shape == portrait.shape
+    assert (drawn != portrait).any()
 
 
 def test_infer_goes_on_after_a_bad_file(photo, tmp_path):
@@ -106,6 +106,19 @@ def test_mistakes_are_one_line_and_exit_two(args, words, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     fails_clearly(emotion(*args), *words)
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_damaged_models_are_one_line_and_exit_two(photo, tmp_path):
+    from emotion_core.runtime.store import BUNDLED
+
+    data = (BUNDLED / "esr_compact.onnx").read_bytes()
+    model = tmp_path / "mine.onnx"
+    model.write_bytes(data[: len(data) // 3])
+    fails_clearly(emotion("infer", photo, "--model", model), "mine.onnx", "not a readable ONNX")
+    model.with_suffix(".json").write_text((BUNDLED / "esr_compact.json").read_text())
+    fails_clearly(emotion("infer", photo, "--model", model), "mine.onnx", "sha256")
+    model.with_suffix(".json").write_text("{}")
+    fails_clearly(emotion("infer", photo, "--model", model), "no valid model card")
 
 
 def test_bad_usage_exits_two():

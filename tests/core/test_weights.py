@@ -1,0 +1,26 @@
+"""The bundled weights: the torch file and the exported one are the same network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from emotion_core.models.files import load_network  # noqa: E402
+from emotion_core.runtime.session import FaceClassifier  # noqa: E402
+from emotion_core.runtime.store import BUNDLED  # noqa: E402
+
+
+@pytest.mark.parametrize("path", sorted(BUNDLED.glob("*.safetensors")), ids=lambda path: path.stem)
+def test_both_files_give_the_same_values(path):
+    model, card = load_network(path)
+    classifier = FaceClassifier.load(path.stem)
+    assert classifier.card.architecture == card.architecture
+    faces = np.random.default_rng(0).random((4, card.channels, card.input_size, card.input_size), np.float32)
+    output = classifier(faces)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(faces))
+    np.testing.assert_allclose(output.branch_probabilities, expected.logits.softmax(-1), atol=1e-5)
+    np.testing.assert_allclose(output.branch_affect, expected.affect, atol=1e-4)
