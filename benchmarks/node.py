@@ -30,7 +30,8 @@ def main() -> int:
     args = parser.parse_args()
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds_shm.xml"))
+    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):  # Fast DDS 2, Fast DDS 3
+        os.environ.setdefault(name, str(ROOT / "config" / "fastdds_shm.xml"))
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "face.png"
         write_picture(picture)

@@ -67,7 +67,8 @@ def environment() -> dict[str, str]:
         result["ROS_DOMAIN_ID"] = str(random.randint(1, 100))
     profile = _profile()
     if profile is not None:
-        result.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
+        for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):  # Fast DDS 2, Fast DDS 3
+            result.setdefault(name, str(profile))
     result["PYTHONUNBUFFERED"] = "1"
     return result
 

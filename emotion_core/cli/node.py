@@ -30,10 +30,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Become the node's process."""
-    for module, advice in (
-        ("emotion_ros", "install this package"),
-        ("rclpy", "source a ROS 2 setup.bash first"),
-    ):
+    advice = "start with scripts/run, or source the workspace's install/setup.bash first"
+    for module in ("emotion_ros", "rclpy", "emotion_perception"):
         if importlib.util.find_spec(module) is None:
             raise EmotionError(f"{module} cannot be imported: {advice}")
     sys.stdout.flush()

@@ -101,10 +101,10 @@ class HaarDetector:
     def detect(self, image: Image) -> list[Face]:
         """Faces in a BGR image, the largest first."""
         small, factor = shrink(image, self._size)
-        grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
+        grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         smallest = max(24, round(0.08 * min(grey.shape)))
         boxes, _, weights = self._cascade.detectMultiScale3(
-            grey, scaleFactor=1.15, minNeighbors=5, minSize=(smallest, smallest), outputRejectLevels=True
+            grey, scaleFactor=1.15, minNeighbors=3, minSize=(smallest, smallest), outputRejectLevels=True
         )
         faces = []
         for (x, y, width, height), weight in zip(boxes, np.ravel(weights), strict=True):

@@ -21,7 +21,8 @@ overlay = pytest.mark.skipif(not PREFIX.exists(), reason="needs the colcon overl
 def clean_shell(script: str, **variables: str) -> str:
     """Run a bash script with nothing of this process's environment but HOME and the variables; returns its stdout."""
     environment = {"HOME": os.environ["HOME"], "PATH": "/usr/bin:/bin", **variables}
-    result = subprocess.run(["bash", "-ec", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    command = ["bash", "-ec", script]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
     assert "not found" not in result.stderr
     return result.stdout
@@ -53,11 +54,11 @@ def test_everything_in_the_packages_is_installed():
 def test_shared_folders_are_installed():
     share = PREFIX / "share" / "emotion_perception"
     for folder in ("config", "launch", "msg", "rviz"):
-        if (ROOT / folder).is_dir():
-            assert {path.name for path in (ROOT / folder).iterdir() if path.is_file()} <= set(os.listdir(share / folder))
+        wanted = {path.name for path in (ROOT / folder).glob("*") if path.is_file()}
+        assert wanted <= {path.name for path in (share / folder).glob("*")}
 
 
-IMPORTS = "python -c 'import rclpy, emotion_core; from emotion_perception.msg import EmotionEstimates as E; print(E.__name__)'"
+IMPORTS = "python -c 'import rclpy, emotion_core, emotion_perception.msg as m; print(m.EmotionEstimates.__name__)'"
 
 
 @overlay
@@ -77,7 +78,8 @@ def test_another_ros_does_not_leak_in(tmp_path):
     """Somebody has sourced /opt/ros/…: its libraries and Python packages must not be found first."""
     (tmp_path / "rclpy").mkdir()
     (tmp_path / "rclpy" / "__init__.py").write_text("raise RuntimeError('the other ROS')")
-    sourced = {"AMENT_PREFIX_PATH": str(tmp_path), "PYTHONPATH": str(tmp_path), "RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}
+    sourced = {"AMENT_PREFIX_PATH": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    sourced["RMW_IMPLEMENTATION"] = "rmw_cyclonedds_cpp"
     assert clean_shell(f"scripts/run {IMPORTS}", **sourced) == "EmotionEstimates\n"
     assert "rmw_fastrtps_cpp" in clean_shell("scripts/run printenv RMW_IMPLEMENTATION", **sourced)
 

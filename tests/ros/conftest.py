@@ -50,6 +50,7 @@ def ros_domain() -> Iterator[int]:
     profile = ROOT / "config" / "fastdds_shm.xml"
     if profile.exists():
         settings["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(profile)
+        settings["FASTDDS_DEFAULT_PROFILES_FILE"] = str(profile)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(name, value)
