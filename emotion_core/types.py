@@ -42,13 +42,15 @@ class Box:
         """(x, y) of the middle."""
         return self.x + self.width / 2, self.y + self.height / 2
 
-    def iou(self, other: Box) -> float:
-        """Intersection over union, in [0, 1]."""
+    def intersection(self, other: Box) -> float:
+        """Area that both cover, in square pixels."""
         width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
         height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
-        if width <= 0 or height <= 0:
-            return 0.0
-        shared = width * height
+        return width * height if width > 0 and height > 0 else 0.0
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union, in [0, 1]."""
+        shared = self.intersection(other)
         return shared / (self.area + other.area - shared)
 
     def scaled(self, factor: float) -> Box:

@@ -67,3 +67,6 @@ def run(
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        # A signal that comes while Python winds up would turn a success into a death by signal.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)

@@ -111,7 +111,7 @@ class HaarDetector:
             score = 1 / (1 + math.exp(-float(weight)))
             if score >= self._min_score:
                 faces.append(Face(Box(*(float(v) / factor for v in (x, y, width, height))), score))
-        return _largest_first(faces)
+        return _largest_first(distinct(faces))
 
 
 def create_detector(kind: str = "auto", detection_size: int = 320, min_score: float = 0.7) -> FaceDetector:
@@ -144,6 +144,18 @@ def shrink(image: Image, longest_px: int) -> tuple[Image, float]:
     size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
     # Skipping pixels is fast but aliases; averaging a strongly reduced image costs a millisecond and does not.
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA), factor  # type: ignore[return-value]
+
+
+def distinct(faces: list[Face], max_overlap: float = 0.4) -> list[Face]:
+    """The faces without those that share more than ``max_overlap`` of the smaller box with one of a higher score.
+
+    The cascade sometimes reports one face twice, side by side, too far apart for OpenCV to group them.
+    """
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: face.score, reverse=True):
+        if all(face.box.intersection(other.box) <= max_overlap * min(face.box.area, other.box.area) for other in kept):
+            kept.append(face)
+    return kept
 
 
 def _largest_first(faces: list[Face]) -> list[Face]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from emotion_core.errors import EmotionError
-from emotion_core.vision.detect import HaarDetector, YunetDetector, create_detector, shrink
+from emotion_core.types import Box, Face
+from emotion_core.vision.detect import HaarDetector, YunetDetector, create_detector, distinct, shrink
 
 YUNET = "face_detection_yunet_2026may.onnx"
 HEAD = (240, 170)
@@ -82,6 +83,16 @@ def test_missing_and_damaged_yunet_say_what_to_do(empty_store, shared, tmp_path)
     broken.write_bytes(data[: len(data) // 2])
     with pytest.raises(EmotionError, match="not a usable YuNet"):
         YunetDetector(broken)
+
+
+def test_one_face_reported_twice_counts_once():
+    sure, twin, apart = (
+        Face(Box(530, 230, 244, 244), 0.99),
+        Face(Box(450, 225, 240, 240), 0.86),
+        Face(Box(760, 230, 200, 200), 0.7),  # somebody beside, whose box touches the first
+    )
+    assert distinct([twin, sure, apart]) == [sure, apart]
+    assert distinct([]) == []
 
 
 def test_unknown_detector_is_refused():
