@@ -31,10 +31,5 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(path)
-
-
-def _sha256(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file of a few megabytes."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -12,7 +12,7 @@ convolutions with skip connections, a wide and cheap low-resolution part.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -243,8 +243,3 @@ class Esr(nn.Module):
         shared = self.base(faces)
         logits, affect = zip(*(branch(shared) for branch in self.convolutional_branches), strict=True)
         return EsrOutput(torch.stack(logits, 1), torch.stack(affect, 1))
-
-
-def with_branches(config: EsrConfig, branches: int) -> EsrConfig:
-    """The same network with another ensemble size."""
-    return replace(config, branches=branches)

@@ -34,16 +34,17 @@ class StillPipeline:
             return []
         card = self.classifier.card
         output = self.classifier(crop_batch(image, faces, card.input_size, card.channels, self.detector.framing))
+        probabilities, affect, votes = output.probabilities, output.affect, output.votes
         return [
             EmotionEstimate(
                 stamp_s=0.0,
                 labels=card.labels,
-                probabilities=tuple(output.probabilities[i].tolist()),
-                valence=float(output.affect[i, 0]),
-                arousal=float(output.affect[i, 1]),
+                probabilities=tuple(probabilities[i].tolist()),
+                valence=float(affect[i, 0]),
+                arousal=float(affect[i, 1]),
                 face=face,
                 model=card.name,
-                label=card.labels[output.votes[i]] if self.vote else "",
+                label=card.labels[votes[i]] if self.vote else "",
             )
             for i, face in enumerate(faces)
         ]

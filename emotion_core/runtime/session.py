@@ -14,8 +14,8 @@ from emotion_core.runtime.card import METADATA_KEY, ModelCard, card_path
 from emotion_core.runtime.ensemble import EnsembleOutput, softmax
 from emotion_core.runtime.store import find_model
 
-PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
-"""In order of preference; TensorRT only when asked for, since building its engines takes minutes."""
+PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+"""In order of preference, of those that are there. TensorRT builds its engines for minutes: only when asked for."""
 
 
 class FaceClassifier:
@@ -49,7 +49,7 @@ class FaceClassifier:
         # Waiting threads would otherwise spin and take the cores from detection and drawing.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         available = onnxruntime.get_available_providers()
-        chosen = [p for p in providers or PROVIDERS[1:] if p in available]
+        chosen = [p for p in providers or PROVIDERS if p in available]
         if not chosen:
             raise EmotionError(f"none of the providers {providers} is available, this ONNX Runtime has {available}")
         try:

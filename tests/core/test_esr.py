@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from emotion_core.models.esr import PRESETS, ConvSpec, Esr, EsrConfig, with_branches  # noqa: E402
+from emotion_core.models.esr import PRESETS, ConvSpec, Esr, EsrConfig  # noqa: E402
 from emotion_core.models.files import BASE_FILE, BRANCH_FILE, load_original  # noqa: E402
 
 
@@ -87,7 +88,7 @@ def test_compact_network_fits_five_megabytes():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_config_survives_json_and_output_has_the_documented_shape(name):
-    config = with_branches(PRESETS[name], 2)
+    config = replace(PRESETS[name], branches=2)
     assert EsrConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     with torch.no_grad():
         output = Esr(config).eval()(torch.rand(3, config.in_channels, config.input_size, config.input_size))
