@@ -11,7 +11,7 @@ from typing import Any
 from emotion_core.errors import EmotionError
 
 MODEL = ("branches", "width", "dropout")
-TRAINING = ("epochs", "batch_size", "lr", "weight_decay", "calm_epochs", "seed")
+TRAINING = ("epochs", "batch_size", "lr", "weight_decay", "calm_epochs", "prune", "unpruned_epochs", "teacher_weight", "seed")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -33,6 +33,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         ("lr", float, "peak learning rate"),
         ("weight-decay", float, "decay of the weights"),
         ("calm-epochs", int, "epochs at the end with weaker augmentation"),
+        ("prune", float, "share of the faces with a small loss that an epoch leaves out"),
+        ("unpruned-epochs", int, "epochs at the end that use every face"),
+        ("teacher-weight", float, "share of the teacher's probabilities in the targets"),
         ("seed", int, "decides everything random"),
         ("branches", int, "size of the ensemble"),
         ("width", float, "multiplies the channels of every layer"),
@@ -43,6 +46,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     esr.add_argument(
         "--init", metavar="FILE", help="start from the weights of this model.safetensors, in place of random ones"
     )
+    esr.add_argument("--teacher", metavar="FILE", help="mix the probabilities of this model.safetensors into the targets")
     esr.add_argument("--name", default="esr_compact", help="name of the model in its card (default: %(default)s)")
     esr.set_defaults(run=run)
 
@@ -68,12 +72,14 @@ def run(args: argparse.Namespace) -> int:
     chosen: dict[str, Any] = {k: v for k in TRAINING if (v := getattr(args, k)) is not None}
     config = EsrTrainingConfig(model=model, **chosen)
     faces = load_ferplus(args.data, "train"), load_ferplus(args.data, "valid")
-    trainer = EsrTrainer(config, *faces, args.out, args.init)
-    with _progress(config.epochs * trainer.steps_per_epoch, len(trainer.history) * trainer.steps_per_epoch) as on_step:
+    trainer = EsrTrainer(config, *faces, args.out, args.init, args.teacher)
+    with _progress(config.epochs, len(trainer.history)) as on_step:
         trainer.run(on_step)
     options = [f"--{k.replace('_', '-')} {v}" for k in (*MODEL, *chosen) if (v := getattr(args, k)) is not None]
     if args.init:
         options.append("--init init/model.safetensors")
+    if args.teacher:
+        options.append("--teacher teacher/model.safetensors")
     command = shlex.join(["emotion", "train", "esr", "--data", "ferplus", "--out", "run", *" ".join(options).split()])
     path = write_result(trainer, args.name, command)
     print(f"{path}: {trainer.history[-1].valid_accuracy:.2f} % on FER+ PublicTest")
@@ -88,7 +94,6 @@ def _progress(total: int, done: int) -> Any:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         TextColumn,
         TimeElapsedColumn,
@@ -98,16 +103,16 @@ def _progress(total: int, done: int) -> Any:
     console = Console(stderr=True)
 
     @contextlib.contextmanager
-    def bar() -> Iterator[Callable[[int, int, float], None] | None]:
+    def bar() -> Iterator[Callable[[float, float], None] | None]:
         if not console.is_terminal:
             yield None
             return
         columns = (
-            TextColumn("step"), MofNCompleteColumn(), BarColumn(), TextColumn("loss {task.fields[loss]:.3f}"),
+            TextColumn("epoch"), TextColumn("{task.completed:.2f}/{task.total:g}"), BarColumn(), TextColumn("loss {task.fields[loss]:.3f}"),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False),
         )  # fmt: skip
         with Progress(*columns, console=console) as progress:
             task = progress.add_task("training", total=total, completed=done, loss=float("nan"))
-            yield lambda step, _, loss: progress.update(task, completed=step, loss=loss)
+            yield lambda epochs, loss: progress.update(task, completed=epochs, loss=loss)
 
     return bar()

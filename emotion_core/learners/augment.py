@@ -16,17 +16,17 @@ class AugmentConfig:
 
     flip: float = 0.5
     """Probability of a mirror image."""
-    rotation_deg: float = 15.0
-    scale: float = 1.18
+    rotation_deg: float = 10.0
+    scale: float = 1.15
     """Zoom is drawn log-uniformly from [1/scale, scale]."""
     translate: float = 0.08
     """Largest shift as a share of the side."""
-    gamma: float = 1.5
+    gamma: float = 1.4
     """Exponent is drawn log-uniformly from [1/gamma, gamma]."""
-    contrast: float = 0.3
-    erase: float = 0.5
+    contrast: float = 0.2
+    erase: float = 0.3
     """Probability of covering a rectangle with noise."""
-    erase_side: float = 0.4
+    erase_side: float = 0.35
     """Largest side of that rectangle as a share of the face."""
 
     def calmed(self) -> AugmentConfig:
@@ -45,18 +45,19 @@ class AugmentConfig:
         )
 
 
-def augment(faces: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def augment(faces: Tensor, config: AugmentConfig, generator: torch.Generator, side: int | None = None) -> Tensor:
     """Return a randomly changed copy of a batch.
 
     Args:
         faces: (N, C, S, S) float32 in [0, 1].
         config: strengths.
         generator: the only source of randomness.
+        side: of the result in pixels; that of the input when not given.
 
     Returns:
-        (N, C, S, S) float32 in [0, 1].
+        (N, C, side, side) float32 in [0, 1].
     """
-    n, side = faces.shape[0], faces.shape[-1]
+    n, side = faces.shape[0], side or faces.shape[-1]
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(n, *shape, generator=generator)
@@ -70,7 +71,7 @@ def augment(faces: Tensor, config: AugmentConfig, generator: torch.Generator) ->
         [torch.stack([mirror * cos, -sin, shift[:, 0]], 1), torch.stack([mirror * sin, cos, shift[:, 1]], 1)],
         1,
     )
-    grid = functional.affine_grid(theta, list(faces.shape), align_corners=False)
+    grid = functional.affine_grid(theta, [n, faces.shape[1], side, side], align_corners=False)
     faces = functional.grid_sample(faces, grid, padding_mode="border", align_corners=False)
 
     exponent = torch.exp(uniform(-1.0, 1.0, 1, 1, 1) * math.log(config.gamma))

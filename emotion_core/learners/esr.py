@@ -48,7 +48,7 @@ class EsrTrainingConfig:
     """
 
     model: EsrConfig = field(default_factory=lambda: PRESETS["esr_compact"])
-    epochs: int = 36
+    epochs: int = 60
     batch_size: int = 128
     lr: float = 0.1
     warmup: float = 0.1
@@ -57,8 +57,23 @@ class EsrTrainingConfig:
     ema_decay: float = 0.998
     seed: int = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    calm_epochs: int = 10
+    calm_epochs: int = 8
     """During this many epochs at the end the augmentation is calmed, see AugmentConfig.calmed."""
+    resolutions: tuple[tuple[int, int], ...] = ((0, 32), (28, 40), (48, 48))
+    """(epoch, side in pixels): from this epoch on, counted from 0, faces are drawn at this size. Small faces first
+    make an epoch cheap while the network still learns coarse things. Empty: always at the network's input size.
+
+    Tan, Le: EfficientNetV2: Smaller Models and Faster Training. ICML 2021, section 4.
+    """
+    prune: float = 0.5
+    """Share of the faces with a loss below the mean that an epoch leaves out; the others of these count the more.
+
+    Qin et al.: InfoBatch: Lossless Training Speed Up by Unbiased Dynamic Data Pruning. ICLR 2024.
+    """
+    unpruned_epochs: int = 6
+    """Epochs at the end that use every face."""
+    teacher_weight: float = 0.3
+    """Share of the teacher's probabilities in the targets, when a teacher is given."""
 
     def __post_init__(self) -> None:
         for name, ok, want in (
@@ -70,9 +85,18 @@ class EsrTrainingConfig:
             ("weight_decay", self.weight_decay >= 0, "at least 0"),
             ("calm_epochs", self.calm_epochs >= 0, "at least 0"),
             ("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)"),
+            ("prune", 0 <= self.prune < 1, "in [0, 1)"),
+            ("unpruned_epochs", self.unpruned_epochs >= 0, "at least 0"),
+            ("teacher_weight", 0 <= self.teacher_weight <= 1, "in [0, 1]"),
+            ("resolutions", all(e >= 0 and s >= 8 for e, s in self.resolutions), "epoch:side with a side of 8 or more"),
         ):
             if not ok:
                 raise EmotionError(f"{name} must be {want}, got {getattr(self, name)}")
+
+    def side(self, epoch: int) -> int:
+        """Side in pixels of the faces in this epoch."""
+        reached = [(start, side) for start, side in self.resolutions if start <= epoch]
+        return max(reached)[1] if reached else self.model.input_size
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary."""
@@ -99,6 +123,7 @@ class EsrTrainer:
         train, valid: faces to learn from and to report on.
         out: folder for the results; made when missing.
         init: a ``model.safetensors`` of the same architecture to start from, in place of random weights.
+        teacher: a ``model.safetensors`` of any ESR with the same input, whose probabilities are mixed into the targets.
 
     Raises:
         EmotionError: the folder holds a checkpoint of another configuration or of other data.
@@ -111,6 +136,7 @@ class EsrTrainer:
         valid: FaceSet,
         out: str | Path,
         init: str | Path | None = None,
+        teacher: str | Path | None = None,
     ) -> None:
         if config.model.num_classes != len(train.labels):
             raise EmotionError(f"the network has {config.model.num_classes} classes, the data {len(train.labels)}")
@@ -136,17 +162,21 @@ class EsrTrainer:
             momentum=config.momentum,
             nesterov=config.momentum > 0,
         )
-        self.steps_per_epoch = len(train) // config.batch_size
         self.history: list[EpochResult] = []
         self._faces = torch.from_numpy(train.faces)[:, None]
         self._targets = torch.from_numpy(train.distributions)
+        self.teacher: dict[str, Any] = {}
+        if teacher is not None:
+            self.teacher = self._learn_from(Path(teacher))
+        self._last_loss = torch.full((len(train),), torch.inf)  # of each face, when it was last seen
+        self._steps = 0
         self._resume()
 
-    def run(self, on_step: Callable[[int, int, float], None] | None = None) -> list[EpochResult]:
+    def run(self, on_step: Callable[[float, float], None] | None = None) -> list[EpochResult]:
         """Train until ``config.epochs``; returns the history.
 
         Args:
-            on_step: called with (step, steps in all, loss) after each step, for a progress bar.
+            on_step: called with (epochs done, loss) after each step, for a progress bar.
         """
         from torch.utils.tensorboard import SummaryWriter
 
@@ -156,7 +186,7 @@ class EsrTrainer:
                 start = time.perf_counter()
                 loss = self._train_epoch(epoch, on_step)
                 accuracy, branch_accuracy = self._validate()
-                lr = self._lr_factor((epoch + 1) * self.steps_per_epoch - 1) * self.config.lr
+                lr = self.optimizer.param_groups[-1]["lr"]
                 result = EpochResult(epoch + 1, lr, loss, accuracy, branch_accuracy, time.perf_counter() - start)
                 self.history.append(result)
                 self._save()
@@ -180,45 +210,72 @@ class EsrTrainer:
             raise EmotionError(f"{path} is a network of another architecture than the one to train") from None
         return card.training
 
-    def _train_epoch(self, epoch: int, on_step: Callable[[int, int, float], None] | None) -> float:
+    def _learn_from(self, path: Path) -> dict[str, Any]:
+        """Mix a teacher's view of the upright and the mirrored face into the targets; returns how it was trained."""
+        from emotion_core.models.files import load_network
+
+        network, card = load_network(path)
+        if not isinstance(network, Esr) or card.labels != self.train.labels:
+            raise EmotionError(f"{path} cannot be the teacher: it knows {', '.join(card.labels)}")
+        views = [predict(network, faces).softmax(-1).mean(1) for faces in (self.train.faces, self.train.faces[..., ::-1])]
+        self._targets = torch.lerp(self._targets, (views[0] + views[1]) / 2, self.config.teacher_weight)
+        return card.training
+
+    def _choose(self, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Indices of the faces of an epoch in random order, and the weight of each face of the data set."""
+        weights = torch.ones(len(self.train))
+        kept = torch.ones(len(self.train), dtype=torch.bool)
+        if epoch < self.config.epochs - self.config.unpruned_epochs and self.config.prune > 0:
+            easy = self._last_loss < self._last_loss[self._last_loss.isfinite()].mean()
+            kept = ~easy | (torch.rand(len(self.train), generator=generator) >= self.config.prune)
+            weights[easy] = 1 / (1 - self.config.prune)
+        chosen = kept.nonzero()[:, 0]
+        return chosen[torch.randperm(len(chosen), generator=generator)], weights
+
+    def _train_epoch(self, epoch: int, on_step: Callable[[float, float], None] | None) -> float:
         # Everything random is drawn anew from (seed, epoch), so that a resumed run repeats an undisturbed one.
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
         torch.manual_seed(self.config.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(self.train), generator=generator)
+        order, weights = self._choose(epoch, generator)
         calm = epoch >= self.config.epochs - self.config.calm_epochs
         strength = self.config.augment.calmed() if calm else self.config.augment
         self.model.train()
-        total, batch = 0.0, self.config.batch_size
-        for i in range(self.steps_per_epoch):
-            step = epoch * self.steps_per_epoch + i
+        total, batch, side = 0.0, self.config.batch_size, self.config.side(epoch)
+        steps = max(1, len(order) // batch)
+        for i in range(steps):
             chosen = order[i * batch : (i + 1) * batch]
-            faces = augment(self._faces[chosen].float() / 255, strength, generator)
-            loss = distribution_loss(self.model(faces).logits, self._targets[chosen])
-            factor = self._lr_factor(step)
+            faces = augment(self._faces[chosen].float() / 255, strength, generator, side)
+            targets = self._targets[chosen]
+            losses = distribution_loss(self.model(faces).logits, targets)
+            loss = (losses * weights[chosen]).mean()
+            factor = self._lr_factor((epoch + i / steps) / self.config.epochs)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
-            self._update_average(step)
+            self._update_average()
+            # What is left of the loss when the network says exactly the target tells nothing about the network.
+            self._last_loss[chosen] = losses.detach() - self.config.model.branches * torch.special.entr(targets).sum(1)
             total += loss.item()
             if on_step is not None:
-                on_step(step + 1, self.config.epochs * self.steps_per_epoch, loss.item())
-        mean = total / self.steps_per_epoch
+                on_step(epoch + (i + 1) / steps, loss.item())
+        mean = total / steps
         if not np.isfinite(mean):
             raise EmotionError(f"the training loss is {mean} in epoch {epoch + 1}: use a smaller learning rate")
         return mean
 
-    def _lr_factor(self, step: int) -> float:
-        total = self.config.epochs * self.steps_per_epoch
-        rise = self.config.warmup * total
-        if step < rise:
-            return (step + 1) / (rise + 1)
-        return 0.5 * (1 + float(np.cos(np.pi * (step - rise) / (total - rise))))
+    def _lr_factor(self, progress: float) -> float:
+        """Share of the peak learning rate after this share of the training."""
+        rise = self.config.warmup
+        if progress < rise:
+            return max(progress / rise, 1e-3)
+        return 0.5 * (1 + float(np.cos(np.pi * (progress - rise) / (1 - rise))))
 
     @torch.no_grad()
-    def _update_average(self, step: int) -> None:
-        decay = min(self.config.ema_decay, (step + 1) / (step + 10))
+    def _update_average(self) -> None:
+        self._steps += 1
+        decay = min(self.config.ema_decay, self._steps / (self._steps + 9))
         for mean, value in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
             if mean.is_floating_point():
                 mean.lerp_(value, 1 - decay)
@@ -238,6 +295,8 @@ class EsrTrainer:
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "last_loss": self._last_loss,
+            "steps": self._steps,
             "history": [asdict(row) for row in self.history],
         }
         with atomic_write(self.out / CHECKPOINT) as path:
@@ -261,6 +320,7 @@ class EsrTrainer:
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self._last_loss, self._steps = state["last_loss"], state["steps"]
         self.history = [EpochResult(**row) for row in state["history"]]
         log.info("resuming after epoch %d from %s", len(self.history), path)
 
@@ -274,20 +334,20 @@ def _channels_last(model: Esr) -> Esr:
 
 
 def distribution_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy with label distributions, summed over branches and averaged over faces.
+    """Cross-entropy (N,) with label distributions, summed over branches.
 
     Args:
         logits: (N, branches, classes).
         targets: (N, classes), rows sum to 1.
     """
-    return -(targets[:, None] * logits.log_softmax(-1)).sum(-1).mean(0).sum()
+    return -(targets[:, None] * logits.log_softmax(-1)).sum((1, 2))
 
 
 @torch.no_grad()
 def predict(model: Esr, faces: NDArray[np.uint8], batch_size: int = 256) -> Tensor:
     """Logits (N, branches, classes) of grey faces (N, S, S) uint8, in eval mode."""
     model.eval()
-    tensors = torch.from_numpy(faces)[:, None].split(batch_size)
+    tensors = torch.from_numpy(np.ascontiguousarray(faces))[:, None].split(batch_size)
     return torch.cat([model(batch.float() / 255).logits for batch in tensors])
 
 
@@ -355,6 +415,7 @@ def write_result(trainer: EsrTrainer, name: str, command: str) -> Path:
             "command": command,
             **{key: value for key, value in config.to_dict().items() if key != "model"},
             **({"init": trainer.init} if trainer.init else {}),
+            **({"teacher": trainer.teacher} if trainer.teacher else {}),
         },
         results=(
             {

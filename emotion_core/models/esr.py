@@ -139,12 +139,13 @@ PRESETS: dict[str, EsrConfig] = {
             _same(32, 5, pool=True),  # 24x24
             _same(48),
             _same(48, skip=True, pool=True),  # 12x12
-            _same(96),
-            _same(96, skip=True),
-            _same(96, skip=True, pool=True),  # 6x6
+            _same(128),
+            _same(128, skip=True),
+            _same(128, skip=True),
+            _same(128, skip=True, pool=True),  # 6x6
         ),
-        branch=(_same(128), _same(128, skip=True)),
-        dropout=0.3,
+        branch=(_same(160), _same(160, skip=True)),
+        dropout=0.2,
         standardize=True,
         affect_input="probabilities",
     ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import os
 import signal
 import subprocess
 import sys
@@ -99,6 +101,20 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+class Said:
+    """What a process has written to stderr so far, without waiting for more."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        self.fd, self.text = process.stderr.fileno(), ""
+        os.set_blocking(self.fd, False)
+
+    def __call__(self) -> str:
+        with contextlib.suppress(BlockingIOError):
+            self.text += os.read(self.fd, 1 << 16).decode()
+        return self.text
+
+
 def end(process: subprocess.Popen[str], timeout_s: float = 60) -> tuple[int, str, str]:
     out, errors = process.communicate(timeout=timeout_s)
     return process.returncode, out, errors
@@ -159,9 +175,11 @@ def test_a_signal_ends_it_and_all_is_written(
         time.sleep(0.02)
     broken = EmotionEstimates(estimates=[EmotionEstimate()])
     feeder.estimates.publish(broken)  # says nothing that could be written down, and ends nothing
-    time.sleep(0.3)
+    said = Said(process)
+    assert spin_until(lambda: "6 frames" in said()), said.text
     process.send_signal(number)
     code, printed, errors = end(process)
+    errors = said.text + errors
     assert code == 0, errors
     assert "left out an estimate" in errors
     summary = Summary.load(out / "summary.json")
