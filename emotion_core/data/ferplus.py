@@ -11,13 +11,13 @@ NF`` without a header.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_core.data.dataset import FaceSet
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET, FERPLUS
 
@@ -25,28 +25,6 @@ FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Tes
 SIDE_PX = 48
 _VOTE_COLUMNS = len(FERPLUS) + 2  # and unknown, NF
 _TO_AFFECTNET = [FERPLUS.index(name) for name in AFFECTNET]
-
-
-@dataclass(frozen=True)
-class FaceSet:
-    """Faces with label distributions.
-
-    Attributes:
-        faces: (N, 48, 48) uint8, grey.
-        distributions: (N, 8) float32, each row sums to 1, in ``labels`` order.
-        majority: (N,) int64, index of the majority label; on a tie the first in the FER+ order.
-        names: file name of each face.
-        labels: names of the columns of ``distributions``.
-    """
-
-    faces: NDArray[np.uint8]
-    distributions: NDArray[np.float32]
-    majority: NDArray[np.int64]
-    names: tuple[str, ...]
-    labels: tuple[str, ...] = AFFECTNET
-
-    def __len__(self) -> int:
-        return len(self.faces)
 
 
 def load_ferplus(root: str | Path, split: str) -> FaceSet:

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emotion_core.data.ferplus import FaceSet
+from emotion_core.data.dataset import FaceSet
 from emotion_core.errors import EmotionError
 from emotion_core.files import atomic_write
 from emotion_core.labels import AFFECT_COORDINATES

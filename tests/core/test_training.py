@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 pytest.importorskip("safetensors")
 
-from emotion_core.data.ferplus import FaceSet  # noqa: E402
+from emotion_core.data.dataset import FaceSet  # noqa: E402
 from emotion_core.errors import EmotionError  # noqa: E402
 from emotion_core.labels import AFFECT_COORDINATES, AFFECTNET  # noqa: E402
 from emotion_core.learners.augment import AugmentConfig, augment  # noqa: E402

@@ -1,0 +1,75 @@
+"""What every dataset of faces offers, whether it lies in memory or is read from disk face by face."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_core.labels import AFFECTNET
+
+
+class FaceDataset(ABC):
+    """Faces with one target each; also a map-style dataset for ``torch.utils.data.DataLoader``.
+
+    Attributes:
+        labels: names of the classes.
+        targets: (N,) int64 classes, or (N, 2) float32 valence and arousal in [-1, 1].
+    """
+
+    labels: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def targets(self) -> NDArray[Any]:
+        """(N,) int64 or (N, 2) float32."""
+
+    @abstractmethod
+    def face(self, index: int) -> NDArray[np.uint8]:
+        """The face as it is stored, (S, S) grey or (S, S, 3) BGR; raises EmotionError when it cannot be read."""
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], Any]:
+        """The face as (C, S, S) float32 in [0, 1], and its target; IndexError past the end."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"face {index} of {len(self)}")
+        face = self.face(index % len(self))
+        planes = face[None] if face.ndim == 2 else face.transpose(2, 0, 1)
+        return np.ascontiguousarray(planes, np.float32) / np.float32(255), self.targets[index]
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.float32], Any]]:
+        return (self[i] for i in range(len(self)))
+
+
+@dataclass(frozen=True)
+class FaceSet(FaceDataset):
+    """Small faces in memory, with label distributions.
+
+    Attributes:
+        faces: (N, S, S) uint8 grey, or (N, S, S, 3) BGR.
+        distributions: (N, K) float32, each row sums to 1, in ``labels`` order.
+        majority: (N,) int64, index of the majority label.
+        names: file name of each face.
+        labels: names of the columns of ``distributions``.
+    """
+
+    faces: NDArray[np.uint8]
+    distributions: NDArray[np.float32]
+    majority: NDArray[np.int64]
+    names: tuple[str, ...]
+    labels: tuple[str, ...] = AFFECTNET
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """The majority labels."""
+        return self.majority
+
+    def face(self, index: int) -> NDArray[np.uint8]:
+        """One face."""
+        return self.faces[index]
