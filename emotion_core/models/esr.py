@@ -6,17 +6,20 @@ A base of convolutions is computed once and shared by n convolutional branches, 
     Networks. AAAI 2020. https://arxiv.org/abs/2001.06338
 
 The published network (``EsrConfig()``, presets ``esr9`` and so on) keeps the authors' parameter names, so their
-state_dicts load as they are. ``esr_compact`` is the same idea for a robot's CPU: 48x48 grey faces, padded
+state_dicts load as they are. The diversified ESR (``attention=True``, presets ``esr_star9`` and so on) attends to
+channels and places after every layer, and its training keeps the branches' attention apart. ``esr_compact`` is the same idea for a robot's CPU: 48x48 grey faces, padded
 convolutions with skip connections, a wide and cheap low-resolution part.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from emotion_core.models.attention import Attention, Cbam
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class EsrConfig:
             independent of exposure and contrast. The published network does not.
         affect_input: what valence and arousal are a linear function of: the positive 'logits' as published, or the
             'probabilities', which keeps a face of which the network is very sure within the range of the training.
+        attention: a CBAM after every layer, which makes it a diversified ESR (ESR*).
 
     Raises:
         ValueError: a value is out of range, or the layers do not fit the input size.
@@ -71,6 +75,7 @@ class EsrConfig:
     dropout: float = 0.0
     standardize: bool = False
     affect_input: str = "logits"
+    attention: bool = False
 
     def __post_init__(self) -> None:
         if self.branches < 1:
@@ -124,6 +129,8 @@ def _same(channels: int, kernel: int = 3, **kwargs: Any) -> ConvSpec:
 PRESETS: dict[str, EsrConfig] = {
     "esr9": EsrConfig(),
     "esr15": EsrConfig(branches=15),
+    "esr_star9": EsrConfig(attention=True),
+    "esr_star15": EsrConfig(branches=15, attention=True),
     # The authors' network for CK+: narrow, grey, three layers a branch.
     "esr4_ckplus": EsrConfig(
         branches=4,
@@ -161,7 +168,7 @@ class EsrOutput(NamedTuple):
 
 
 class _ConvStack(nn.Module):
-    """Layers named conv1, bn1, conv2, bn2, ... as in the authors' files."""
+    """Layers named conv1, bn1, cbam1, conv2, ... as in the authors' files."""
 
     def __init__(self, in_channels: int, layers: tuple[ConvSpec, ...], config: EsrConfig) -> None:
         super().__init__()
@@ -170,17 +177,27 @@ class _ConvStack(nn.Module):
             channels = config.scaled(layer.channels)
             self.add_module(f"conv{i}", nn.Conv2d(in_channels, channels, layer.kernel, padding=layer.padding))
             self.add_module(f"bn{i}", nn.BatchNorm2d(channels))
+            if config.attention:
+                self.add_module(f"cbam{i}", Cbam(channels))
             in_channels = channels
         self.out_channels = in_channels
+        self.attention = config.attention
 
     def features(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W')."""
+        return self.attended_features(x)[0]
+
+    def attended_features(self, x: Tensor) -> tuple[Tensor, Attention | None]:
+        """(N, C, H, W) -> (N, C', H', W'), and the attention after the last layer where the network has one."""
+        attention = None
         for i, layer in enumerate(self.layers, 1):
             y = self.get_submodule(f"bn{i}")(self.get_submodule(f"conv{i}")(x))
             x = torch.relu(y + x if layer.skip else y)
             if layer.pool:
                 x = nn.functional.max_pool2d(x, 2)
-        return x
+            if self.attention:
+                x, attention = self.get_submodule(f"cbam{i}")(x)
+        return x, attention
 
 
 class Base(_ConvStack):
@@ -215,8 +232,11 @@ class Branch(_ConvStack):
 
     def forward(self, shared: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) -> logits (N, classes), valence and arousal (N, 2)."""
-        pooled = self.features(shared).mean(dim=(2, 3))
-        logits = self.fc(self.dropout(pooled))
+        return self.classify(self.features(shared))
+
+    def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C', H', W'), what ``features`` gives -> logits (N, classes), valence and arousal (N, 2)."""
+        logits = self.fc(self.dropout(features.mean(dim=(2, 3))))
         return logits, self.fc_dimensional(self.affect_features(logits))
 
 
@@ -244,3 +264,28 @@ class Esr(nn.Module):
         shared = self.base(faces)
         logits, affect = zip(*(branch(shared) for branch in self.convolutional_branches), strict=True)
         return EsrOutput(torch.stack(logits, 1), torch.stack(affect, 1))
+
+    def attend(self, faces: Tensor) -> tuple[EsrOutput, list[Attention]]:
+        """The same, and the attention of each branch's last layer; the list is empty in a network without."""
+        shared = self.base(faces)
+        outputs, attentions = [], []
+        for branch in self.branches():
+            features, attention = branch.attended_features(shared)
+            outputs.append(branch.classify(features))
+            if attention is not None:
+                attentions.append(attention)
+        logits, affect = zip(*outputs, strict=True)
+        return EsrOutput(torch.stack(logits, 1), torch.stack(affect, 1)), attentions
+
+    def add_branch(self) -> Branch:
+        """One more branch with fresh weights, at the end; on the device of the others."""
+        branch = Branch(self.base.out_channels, self.config).to(next(self.parameters()).device)
+        branch.train(self.training)
+        self.convolutional_branches.append(branch)
+        self.config = replace(self.config, branches=len(self.convolutional_branches))
+        return branch
+
+    def keep_branches(self, count: int) -> None:
+        """Forget all branches but the first ``count``."""
+        self.convolutional_branches = self.convolutional_branches[:count]
+        self.config = replace(self.config, branches=count)

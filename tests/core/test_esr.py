@@ -20,19 +20,25 @@ def count(module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-@pytest.fixture(scope="module")
-def golden(shared):
-    """(reference arrays, network with the reference weights, reference input)."""
-    spec = importlib.util.spec_from_file_location("fill", shared / "golden" / "fill.py")
+def reference_network(folder: Path, config: EsrConfig) -> tuple[Esr, object]:
+    """A network with the reference weights, and the module that made them."""
+    spec = importlib.util.spec_from_file_location("fill", folder / "fill.py")
     fill = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fill)
-    reference = dict(np.load(shared / "golden" / "esr3.npz"))
-    model = Esr(EsrConfig(branches=3))
+    model = Esr(config)
     with torch.no_grad():
         fill.fill(model.base, "base.")
         for i, branch in enumerate(model.convolutional_branches):
             fill.fill(branch, f"convolutional_branches.{i}.")
-    return reference, model.eval(), fill.inputs("face", int(reference["seed"]))
+    return model.eval(), fill
+
+
+@pytest.fixture(scope="module", params=["esr3", "esr_star3"])
+def golden(shared, request):
+    """(reference arrays, network with the reference weights, reference input)."""
+    reference = dict(np.load(shared / "golden" / f"{request.param}.npz"))
+    model, fill = reference_network(shared / "golden", EsrConfig(branches=3, attention="star" in request.param))
+    return reference, model, fill.inputs("face", int(reference["seed"]))
 
 
 def close(actual, expected) -> None:
@@ -46,7 +52,20 @@ def test_outputs_equal_the_reference(golden):
         shared_mean = model.base(torch.from_numpy(faces)).mean(dim=(2, 3))
     close(output.logits, reference["emotions"])
     close(output.affect, reference["affect"])
-    close(shared_mean, reference["shared_mean"])
+    if "shared_mean" in reference:
+        close(shared_mean, reference["shared_mean"])
+
+
+def test_attention_equals_the_reference(golden):
+    reference, model, faces = golden
+    with torch.no_grad():
+        output, attentions = model.attend(torch.from_numpy(faces))
+    close(output.logits, reference["emotions"])
+    if not model.config.attention:
+        assert attentions == []
+        return
+    close(torch.stack([a.channel for a in attentions], 1), reference["channel_attention"])
+    close(torch.stack([a.spatial[:, 0] for a in attentions], 1), reference["spatial_attention"])
 
 
 def test_onnx_outputs_equal_the_reference(golden, tmp_path):
@@ -69,9 +88,10 @@ def test_onnx_outputs_equal_the_reference(golden, tmp_path):
 
 def test_names_and_shapes_are_the_authors(shared):
     published = json.loads((shared / "golden" / "state_dicts.json").read_text())
-    model = Esr(EsrConfig(branches=1))
-    for part, name in ((model.base, "esr_base"), (model.convolutional_branches[0], "esr_branch")):
-        assert {k: list(v.shape) for k, v in part.state_dict().items()} == dict(published[name])
+    for prefix, attention in (("esr", False), ("esr_star", True)):
+        model = Esr(EsrConfig(branches=1, attention=attention))
+        for part, name in ((model.base, f"{prefix}_base"), (model.convolutional_branches[0], f"{prefix}_branch")):
+            assert {k: list(v.shape) for k, v in part.state_dict().items()} == dict(published[name])
 
 
 def test_parameter_counts_of_the_published_networks():
@@ -80,10 +100,14 @@ def test_parameter_counts_of_the_published_networks():
     assert count(esr9.convolutional_branches[0]) == 2_219_418
     assert count(esr9) == 374_784 + 9 * 2_219_418  # 20.35 M
     assert count(Esr(PRESETS["esr15"])) == 374_784 + 15 * 2_219_418  # 33.67 M
+    star = Esr(replace(PRESETS["esr_star9"], branches=1))
+    assert count(star.base) == 382_316
+    assert count(star.convolutional_branches[0]) == 2_272_242
+    assert count(Esr(PRESETS["esr_star9"])) == 382_316 + 9 * 2_272_242  # 20.83 M
 
 
 def test_compact_network_fits_five_megabytes():
-    assert 4 * count(Esr(PRESETS["esr_compact"])) < 5e6
+    assert 2 * count(Esr(PRESETS["esr_compact"])) < 5e6  # stored as float16, exported as int8
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -94,6 +118,21 @@ def test_config_survives_json_and_output_has_the_documented_shape(name):
         output = Esr(config).eval()(torch.rand(3, config.in_channels, config.input_size, config.input_size))
     assert output.logits.shape == (3, 2, 8)
     assert output.affect.shape == (3, 2, 2)
+
+
+def test_a_branch_can_be_added_and_taken_away():
+    model = Esr(replace(PRESETS["esr4_ckplus"], branches=1)).eval()
+    faces = torch.rand(2, 1, 96, 96)
+    with torch.no_grad():
+        first = model(faces).logits
+        model.add_branch()
+        assert model.config.branches == 2 and not model.convolutional_branches[1].training
+        both = model(faces).logits
+        torch.testing.assert_close(both[:, :1], first)
+        assert not torch.equal(both[:, 0], both[:, 1])
+        model.keep_branches(1)
+        torch.testing.assert_close(model(faces).logits, first)
+    assert model.config.branches == 1 and len(model.branches()) == 1
 
 
 def test_width_scales_channels():
