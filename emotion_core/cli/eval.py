@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
-from emotion_core.errors import EmotionError
+from emotion_core.data.registry import DATASETS
 from emotion_core.runtime.store import DEFAULT_MODEL
-
-DATASETS = ("ferplus",)
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -16,16 +15,19 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "eval",
         help="measure a model on a dataset",
-        description="Measure a model's accuracy. FER+: the 8-class majority protocol; single votes count as none, "
-        "faces whose majority is unknown or NF are dropped; no test-time augmentation.",
+        description="Measure a model's accuracy, without test-time augmentation. FER+: the 8-class majority protocol; "
+        "single votes count as none, faces whose majority is unknown or NF are dropped. AffectNet: the folders that "
+        "`emotion prepare affectnet` writes; with --dimensional valence and arousal in place of the classes.",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="model name or path (default: %(default)s)")
     parser.add_argument("--dataset", choices=DATASETS, default="ferplus", help="default: %(default)s")
-    parser.add_argument("--data", required=True, metavar="DIR", help="folder with FER2013Train, FER2013Valid, ...")
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder with the dataset")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="valid", help="default: %(default)s")
+    parser.add_argument("--dimensional", action="store_true", help="measure valence and arousal (affectnet)")
     parser.add_argument(
         "--vote", action="store_true", help="label by the branches' vote instead of their mean probability"
     )
+    parser.add_argument("--confusion", metavar="FILE.png", help="write the confusion matrix as a picture")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -36,48 +38,49 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from emotion_core.data.ferplus import load_ferplus
-    from emotion_core.report.metrics import classification
+    from emotion_core.data.registry import open_dataset
+    from emotion_core.report.evaluation import evaluate_affect, evaluate_categories, run_network
     from emotion_core.runtime.session import FaceClassifier
-    from emotion_core.vision.crop import resize_faces
 
     classifier = FaceClassifier.load(args.model, threads=0)
     card = classifier.card
-    data = load_ferplus(args.data, args.split)
-    if set(card.labels) != set(data.labels):
-        raise EmotionError(f"{card.name} has the labels {', '.join(card.labels)}; FER+ has {', '.join(data.labels)}")
-    outputs = []
+    data = open_dataset(args.dataset, args.data, args.split, dimensional=args.dimensional)
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        for chunk in progress.track(np.array_split(data.faces, max(1, len(data) // 64)), description="evaluating"):
-            outputs.append(classifier(resize_faces(chunk, card.input_size, card.channels)))
-    probabilities = np.concatenate([output.probabilities for output in outputs])
-    chosen = np.concatenate([output.votes for output in outputs]) if args.vote else probabilities.argmax(1)
-    order = np.array([data.labels.index(name) for name in card.labels])
-    confidence = probabilities[np.arange(len(chosen)), chosen]
-    result = classification(data.majority, order[chosen], confidence, data.labels)
-    branches = np.concatenate([output.branch_probabilities.argmax(2) for output in outputs])
-    report = {
-        "model": card.name,
-        "dataset": args.dataset,
-        "split": args.split,
-        "n": result.n,
-        "combination": "vote" if args.vote else "mean",
-        "accuracy": round(result.accuracy, 2),
-        "macro_f1": round(result.macro_f1, 2),
-        "branch_accuracy": [round(100 * float(hit), 2) for hit in (order[branches] == data.majority[:, None]).mean(0)],
-        "calibration_error": round(result.calibration_error, 2),
-        # JSON has no NaN: a class that never occurs has no recall
-        "recall": {name: None if r != r else round(r, 2) for name, r in result.recall.items()},
-        "confusion": {"labels": list(data.labels), "rows": result.confusion.tolist()},
-    }
+        task = progress.add_task("evaluating", total=len(data))
+        output = run_network(
+            classifier,
+            data,
+            card.input_size,
+            card.channels,
+            on_progress=lambda done: progress.update(task, completed=done),
+        )
+    head = {"model": card.name, "dataset": args.dataset, "split": args.split}
+    if args.dimensional:
+        report = {**head, **evaluate_affect(output, data).to_dict()}
+    else:
+        report = {**head, **evaluate_categories(output, data, card.labels, "vote" if args.vote else "mean").to_dict()}
+        if args.confusion:
+            from emotion_core.report.confusion import plot_confusion
+
+            title = f"{card.name} on {args.dataset} {args.split}: {report['accuracy']:.2f} %"
+            plot_confusion(np.array(report["confusion"]["rows"]), data.labels, args.confusion, title)
     if args.json:
         print(json.dumps(report))
+    elif args.dimensional:
+        _print_affect(report)
     else:
         _print(report)
     return 0
 
 
-def _print(report: dict) -> None:
+def _print_affect(report: dict[str, Any]) -> None:
+    print(f"{report['model']} on {report['dataset']} {report['split']}, {report['n']} faces")
+    for name in ("valence", "arousal"):
+        values = report[name]
+        print(f"{name}: RMSE {values['rmse']:.3f}, CCC {values['ccc']:.3f}, Pearson {values['pearson']:.3f}")
+
+
+def _print(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 

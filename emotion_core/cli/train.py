@@ -11,7 +11,9 @@ from typing import Any
 from emotion_core.errors import EmotionError
 
 MODEL = ("branches", "width", "dropout")
-TRAINING = ("epochs", "batch_size", "lr", "weight_decay", "calm_epochs", "prune", "unpruned_epochs", "teacher_weight", "seed")
+TRAINING = (
+    "epochs", "batch_size", "lr", "weight_decay", "calm_epochs", "prune", "unpruned_epochs", "teacher_weight", "seed",
+)  # fmt: skip
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -46,7 +48,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     esr.add_argument(
         "--init", metavar="FILE", help="start from the weights of this model.safetensors, in place of random ones"
     )
-    esr.add_argument("--teacher", metavar="FILE", help="mix the probabilities of this model.safetensors into the targets")
+    esr.add_argument(
+        "--teacher", metavar="FILE", help="mix the probabilities of this model.safetensors into the targets"
+    )
     esr.add_argument("--name", default="esr_compact", help="name of the model in its card (default: %(default)s)")
     esr.set_defaults(run=run)
 
@@ -108,8 +112,8 @@ def _progress(total: int, done: int) -> Any:
             yield None
             return
         columns = (
-            TextColumn("epoch"), TextColumn("{task.completed:.2f}/{task.total:g}"), BarColumn(), TextColumn("loss {task.fields[loss]:.3f}"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("epoch {task.completed:.2f}/{task.total:g}"), BarColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False),
         )  # fmt: skip
         with Progress(*columns, console=console) as progress:
             task = progress.add_task("training", total=total, completed=done, loss=float("nan"))

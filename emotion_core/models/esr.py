@@ -7,8 +7,9 @@ A base of convolutions is computed once and shared by n convolutional branches, 
 
 The published network (``EsrConfig()``, presets ``esr9`` and so on) keeps the authors' parameter names, so their
 state_dicts load as they are. The diversified ESR (``attention=True``, presets ``esr_star9`` and so on) attends to
-channels and places after every layer, and its training keeps the branches' attention apart. ``esr_compact`` is the same idea for a robot's CPU: 48x48 grey faces, padded
-convolutions with skip connections, a wide and cheap low-resolution part.
+channels and places after every layer, and its training keeps the branches' attention apart. ``esr_compact`` is the
+same idea as ESR for a robot's CPU: 48x48 grey faces, padded convolutions with skip connections, a wide and cheap
+low-resolution part.
 """
 
 from __future__ import annotations
@@ -284,6 +285,10 @@ class Esr(nn.Module):
         self.convolutional_branches.append(branch)
         self.config = replace(self.config, branches=len(self.convolutional_branches))
         return branch
+
+    def to_state_dict(self) -> list[dict[str, Tensor]]:
+        """The weights as the authors' files hold them: of the base, then of each branch."""
+        return [part.state_dict() for part in (self.base, *self.branches())]
 
     def keep_branches(self, count: int) -> None:
         """Forget all branches but the first ``count``."""

@@ -62,6 +62,45 @@ def classification(
     )
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """How well predicted values agree with annotated ones.
+
+    Attributes:
+        n: number of samples.
+        rmse: root of the mean squared error, in the unit of the values.
+        ccc: Lin's concordance correlation coefficient: 1 for equal values, 0 for unrelated ones.
+        pearson: correlation coefficient; 0 where one side does not vary.
+    """
+
+    n: int
+    rmse: float
+    ccc: float
+    pearson: float
+
+
+def agreement(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> Agreement:
+    """Compare values.
+
+    Lin: A concordance correlation coefficient to evaluate reproducibility. Biometrics 45 (1989).
+
+    Args:
+        truth, predicted: (N,) finite values.
+    """
+    a, b = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
+    if a.ndim != 1 or a.shape != b.shape or not len(a):
+        raise ValueError(f"need equal, positive counts, got {a.shape} and {b.shape}")
+    covariance = float(((a - a.mean()) * (b - b.mean())).mean())
+    spread = float(a.std() * b.std())
+    distance = float(a.var() + b.var() + (a.mean() - b.mean()) ** 2)
+    return Agreement(
+        n=len(a),
+        rmse=float(np.sqrt(((a - b) ** 2).mean())),
+        ccc=2 * covariance / distance if distance > 0 else 1.0,
+        pearson=covariance / spread if spread > 0 else 0.0,
+    )
+
+
 def _calibration_error(correct: NDArray[np.bool_], confidence: NDArray[np.float64], bins: int = 15) -> float:
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     gaps = [

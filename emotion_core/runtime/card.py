@@ -15,6 +15,7 @@ from emotion_core.errors import EmotionError
 
 METADATA_KEY = "emotion_model_card"
 COLOURS = {1: "grey", 3: "bgr"}
+PRECISIONS = ("float32", "float16", "int8")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class ModelCard:
         training: data, licence of the data, command, seed and whatever else repeats the training.
         results: measured accuracies, each with dataset, split, protocol, n and values in percent.
         licence: of the weights.
+        precision: of the computation, 'float32', 'float16' or 'int8'.
         notes: limits a user should know.
         sha256: of the ONNX file; only in the JSON beside it.
     """
@@ -50,6 +52,7 @@ class ModelCard:
     affect: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     results: tuple[dict[str, Any], ...] = ()
+    precision: str = "float32"
     notes: str = ""
     sha256: str = ""
 
@@ -63,6 +66,7 @@ class ModelCard:
                 f"{self.channels} channels do not go with {self.colour!r}",
             ),
             (tuple(self.value_range) == (0.0, 1.0), f"value_range is {self.value_range}, expected [0, 1]"),
+            (self.precision in PRECISIONS, f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}"),
             (self.framing == "fer2013", f"framing is {self.framing!r}, expected 'fer2013'"),
             (
                 len(set(self.labels)) == len(self.labels) > 1,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,9 @@ import onnx
 import torch
 
 from emotion_core.errors import EmotionError
-from emotion_core.files import atomic_write, sha256
 from emotion_core.models.esr import Esr
-from emotion_core.runtime.card import METADATA_KEY, ModelCard, card_path
+from emotion_core.runtime.card import ModelCard
+from emotion_core.runtime.onnx_file import save_onnx
 from emotion_core.runtime.session import FaceClassifier
 
 OPSET = 17
@@ -22,7 +22,7 @@ TOLERANCE = 1e-3
 """Largest allowed difference between torch and ONNX Runtime, relative to the largest output."""
 
 
-def export_onnx(model: Esr, card: ModelCard, path: str | Path) -> ModelCard:
+def export_onnx(model: Esr, card: ModelCard, path: str | Path, fold_constants: bool = True) -> ModelCard:
     """Write ``path`` and the card beside it, after comparing the exported network with the original by value.
 
     The batch size stays free, the batch normalisations are folded into the convolutions.
@@ -31,6 +31,7 @@ def export_onnx(model: Esr, card: ModelCard, path: str | Path) -> ModelCard:
         model: the network.
         card: its description; the hash is filled in.
         path: the file to write, ending in .onnx. An older one is replaced only when everything went well.
+        fold_constants: compute what does not depend on the input at export rather than when the file is loaded.
 
     Returns:
         The card with the sha256 of the file.
@@ -38,36 +39,27 @@ def export_onnx(model: Esr, card: ModelCard, path: str | Path) -> ModelCard:
     Raises:
         EmotionError: the results differ, the card does not fit, or the path does not end in .onnx.
     """
-    path = Path(path)
-    if path.suffix != ".onnx":
-        raise EmotionError(f"the output {path} must end in .onnx")
     model = model.eval()
     config = model.config
     example = torch.rand(2, config.in_channels, config.input_size, config.input_size)
-    with atomic_write(path) as temporary:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-            torch.onnx.export(
-                model,
-                (example,),
-                str(temporary),
-                input_names=["faces"],
-                output_names=["logits", "affect"],
-                dynamic_axes={name: {0: "batch"} for name in ("faces", "logits", "affect")},
-                opset_version=OPSET,
-                dynamo=False,
-            )
+    with tempfile.TemporaryDirectory(prefix="emotion-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        temporary = Path(folder) / "network.onnx"
+        torch.onnx.export(
+            model,
+            (example,),
+            str(temporary),
+            input_names=["faces"],
+            output_names=["logits", "affect"],
+            dynamic_axes={name: {0: "batch"} for name in ("faces", "logits", "affect")},
+            opset_version=OPSET,
+            do_constant_folding=fold_constants,
+            dynamo=False,
+        )
         network = onnx.load(str(temporary))
-        entry = network.metadata_props.add()
-        entry.key, entry.value = METADATA_KEY, replace(card, sha256="").to_json()
-        onnx.checker.check_model(network)
-        onnx.save(network, str(temporary))
-        compare(model, FaceClassifier(temporary))
-        card = replace(card, sha256=sha256(temporary))
-        with atomic_write(card_path(path)) as card_file:
-            card_file.write_text(card.to_json())
-    return card
+    onnx.checker.check_model(network)
+    return save_onnx(network, card, path, lambda classifier: compare(model, classifier))
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emotion_core.report.metrics import classification
+from emotion_core.report.metrics import agreement, classification
 
 LABELS = ("a", "b", "c", "never")
 
@@ -41,3 +41,18 @@ def test_perfectly_calibrated():
 def test_nothing_to_measure_is_an_error():
     with pytest.raises(ValueError, match="positive counts"):
         classification(np.array([], int), np.array([], int), np.array([]), LABELS)
+
+
+def test_agreement_of_known_values():
+    truth = np.array([0.0, 1.0, 2.0, 3.0])
+    same = agreement(truth, truth)
+    assert (same.n, same.rmse, same.ccc, same.pearson) == (4, 0, pytest.approx(1), pytest.approx(1))
+    shifted = agreement(truth, truth + 1)
+    # variances 1.25, means 1 apart: 2 * 1.25 / (1.25 + 1.25 + 1)
+    assert (shifted.rmse, shifted.pearson) == (pytest.approx(1), pytest.approx(1))
+    assert shifted.ccc == pytest.approx(2.5 / 3.5)
+    assert agreement(truth, -truth).pearson == pytest.approx(-1)
+    constant = agreement(truth, np.ones(4))
+    assert (constant.ccc, constant.pearson) == (0, 0)
+    with pytest.raises(ValueError, match="equal, positive"):
+        agreement(truth, truth[:2])

@@ -50,6 +50,61 @@ def test_export_equals_torch_for_every_batch_size(tiny):
         assert output.probabilities.shape == (count, 8)
 
 
+@pytest.fixture(scope="module")
+def calibration():
+    return np.random.default_rng(5).random((40, 1, 16, 16), np.float32)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("int8", 0.05), ("float16", 2e-3)])
+def test_smaller_copies_say_nearly_the_same(tiny, tmp_path, calibration, precision, tolerance):
+    from emotion_core.runtime.quantize import convert_float16, quantize_int8
+
+    path, out = tiny[0], tmp_path / f"{precision}.onnx"
+    card = quantize_int8(path, calibration, out) if precision == "int8" else convert_float16(path, out)
+    assert card.precision == precision and card.results == () and card.sha256 == sha256(out)
+    copy = FaceClassifier(out)
+    assert copy.card.precision == precision
+    original, output = FaceClassifier(path)(calibration[:7]), copy(calibration[:7])
+    np.testing.assert_allclose(output.branch_probabilities, original.branch_probabilities, atol=tolerance)
+    assert not np.array_equal(output.branch_probabilities, original.branch_probabilities)
+    with pytest.raises(EmotionError, match=f"is {precision} already"):
+        convert_float16(out, tmp_path / "again.onnx")
+    assert sorted(p.name for p in tmp_path.glob("*.onnx")) == [out.name]
+
+
+def test_int8_computes_in_integers(tiny, tmp_path, calibration):
+    onnx = pytest.importorskip("onnx")
+    from emotion_core.runtime.quantize import quantize_int8
+
+    quantize_int8(tiny[0], calibration, tmp_path / "int8.onnx")
+    network = onnx.load(str(tmp_path / "int8.onnx"))
+    kernels = [t for t in network.graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4]
+    assert len(kernels) == 4  # of the base and three branches
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 16, 16), (4, 1, 48, 48), (0, 1, 16, 16), (16, 16)])
+def test_calibration_faces_that_do_not_fit_are_refused(tiny, tmp_path, shape):
+    from emotion_core.runtime.quantize import quantize_int8
+
+    with pytest.raises(EmotionError, match="calibration needs finite faces"):
+        quantize_int8(tiny[0], np.zeros(shape, np.float32), tmp_path / "int8.onnx")
+    with pytest.raises(EmotionError, match="calibration needs finite faces"):
+        quantize_int8(tiny[0], np.full((4, 1, 16, 16), np.nan, np.float32), tmp_path / "int8.onnx")
+
+
+def test_results_are_noted_in_the_card(tiny, tmp_path):
+    from emotion_core.runtime.export import export_onnx
+    from emotion_core.runtime.onnx_file import add_result
+
+    path = tmp_path / "mine.onnx"
+    export_onnx(tiny[1], CARD, path)
+    add_result(path, {"dataset": "d", "split": "valid", "accuracy": 50.0})
+    add_result(path, {"dataset": "d", "split": "test", "accuracy": 60.0})
+    card = add_result(path, {"dataset": "d", "split": "valid", "accuracy": 70.0})
+    assert [r["accuracy"] for r in card.results] == [60.0, 70.0]
+    assert FaceClassifier(path).card.results == card.results  # and the hash beside it fits
+
+
 def test_card_travels_in_the_file_and_beside_it(tiny):
     path, _ = tiny
     beside = ModelCard.from_json(path.with_suffix(".json").read_text())

@@ -32,7 +32,17 @@ TINY = EsrConfig(
     standardize=True,
     affect_input="probabilities",
 )
-CONFIG = EsrTrainingConfig(model=TINY, epochs=4, batch_size=16, lr=0.05, ema_decay=0.9, calm_epochs=1)
+CONFIG = EsrTrainingConfig(
+    model=TINY,
+    epochs=4,
+    batch_size=16,
+    lr=0.05,
+    ema_decay=0.9,
+    calm_epochs=1,
+    resolutions=((0, 12), (2, SIDE)),
+    prune=0.3,
+    unpruned_epochs=1,
+)
 
 
 def stripes(count: int, seed: int) -> FaceSet:
@@ -81,8 +91,8 @@ def test_killed_and_resumed_equals_undisturbed(data, tmp_path):
     class Killed(Exception):
         pass
 
-    def kill(step: int, _: int, __: float) -> None:
-        if step == 25:  # in the middle of the third epoch
+    def kill(epochs: float, _: float) -> None:
+        if epochs > 2.4:
             raise Killed
 
     with pytest.raises(Killed):
@@ -110,6 +120,54 @@ def test_training_can_start_from_a_trained_network(data, tmp_path):
     assert card["training"]["init"]["epochs"] == 6
     with pytest.raises(EmotionError, match="another architecture"):
         EsrTrainer(replace(CONFIG, model=replace(TINY, branches=2)), *data, tmp_path / "c", path)
+
+
+def test_faces_grow_with_the_epochs(data, tmp_path):
+    assert [CONFIG.side(epoch) for epoch in range(4)] == [12, 12, SIDE, SIDE]
+    assert replace(CONFIG, resolutions=()).side(0) == SIDE
+    trainer = EsrTrainer(CONFIG, *data, tmp_path)
+    seen = []
+    trainer.model.base.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
+    trainer.run()
+    assert seen[0] == 12 and seen[-1] == SIDE and set(seen) == {12, SIDE}
+
+
+def test_easy_faces_are_left_out_and_the_others_of_them_count_more(data, tmp_path):
+    trainer = EsrTrainer(replace(CONFIG, epochs=10, unpruned_epochs=2), *data, tmp_path)
+    generator = torch.Generator().manual_seed(0)
+    order, weights = trainer._choose(0, generator)  # nothing is known yet
+    assert sorted(order.tolist()) == list(range(160)) and set(weights.tolist()) == {1.0}
+
+    trainer._last_loss = torch.arange(160.0)  # the first half lies below the mean
+    order, weights = trainer._choose(1, generator)
+    assert set(range(80, 160)) <= set(order.tolist())
+    assert 80 + 80 * 0.7 - 20 < len(order) < 80 + 80 * 0.7 + 20
+    assert torch.allclose(weights, torch.where(torch.arange(160) < 80, 1 / 0.7, 1.0))
+
+    order, weights = trainer._choose(8, generator)  # the last two epochs see everything
+    assert len(order) == 160 and set(weights.tolist()) == {1.0}
+
+
+def test_the_loss_of_a_face_is_what_remains_above_its_targets_entropy(data, tmp_path):
+    trainer = EsrTrainer(replace(CONFIG, epochs=12, unpruned_epochs=12), *data, tmp_path)
+    trainer.run()
+    assert torch.isfinite(trainer._last_loss).all()
+    assert (trainer._last_loss > -1e-4).all()
+    assert trainer._last_loss.mean() < 3 * 0.4
+
+
+def test_a_teacher_is_mixed_into_the_targets(data, tmp_path):
+    first = EsrTrainer(replace(CONFIG, epochs=6), *data, tmp_path / "a")
+    first.run()
+    path = write_result(first, "first", "")
+    config = replace(CONFIG, epochs=1, teacher_weight=0.25)
+    second = EsrTrainer(config, *data, tmp_path / "b", teacher=path)
+    views = (predict(first.average, faces).softmax(-1).mean(1) for faces in (data[0].faces, data[0].faces[..., ::-1]))
+    expected = 0.75 * torch.from_numpy(data[0].distributions) + 0.25 * sum(views) / 2
+    torch.testing.assert_close(second._targets, expected, atol=1e-5, rtol=0)
+    second.run()
+    card = json.loads(write_result(second, "second", "").with_suffix(".json").read_text())
+    assert card["training"]["teacher"]["epochs"] == 6
 
 
 def test_the_seed_decides(data, tmp_path):
@@ -143,7 +201,13 @@ def test_a_foreign_or_damaged_checkpoint_is_refused(data, tmp_path):
         EsrTrainer(replace(CONFIG, epochs=1), *data, tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"epochs": 0}, {"lr": 0.0}, {"batch_size": 1}, {"ema_decay": 1.0}, {"warmup": 1.0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 0}, {"lr": 0.0}, {"batch_size": 1}, {"ema_decay": 1.0}, {"warmup": 1.0}, {"prune": 1.0},
+        {"unpruned_epochs": -1}, {"teacher_weight": 1.5}, {"resolutions": ((0, 4),)},
+    ],
+)  # fmt: skip
 def test_bad_settings_are_refused(change):
     with pytest.raises(EmotionError, match=next(iter(change))):
         replace(CONFIG, **change)
