@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from emotion_core.cli import eval, export, infer, models, node, train
+from emotion_core.cli import eval, export, infer, models, node, prepare, train
 from emotion_core.errors import EmotionError
 
 EXAMPLES = """\
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show details of what is going on")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (infer, eval, train, export, models, node):
+    for module in (infer, eval, prepare, train, export, models, node):
         module.add(commands)
     return parser
 

@@ -19,10 +19,14 @@ class AugmentConfig:
     rotation_deg: float = 10.0
     scale: float = 1.15
     """Zoom is drawn log-uniformly from [1/scale, scale]."""
+    only_enlarge: bool = False
+    """Draw the zoom from [1, scale]."""
     translate: float = 0.08
     """Largest shift as a share of the side."""
     gamma: float = 1.4
     """Exponent is drawn log-uniformly from [1/gamma, gamma]."""
+    brightness: float = 0.0
+    """The face is multiplied by a number from [1 - brightness, 1 + brightness]."""
     contrast: float = 0.2
     erase: float = 0.3
     """Probability of covering a rectangle with noise."""
@@ -40,9 +44,23 @@ class AugmentConfig:
             scale=self.scale**0.5,
             translate=self.translate / 2,
             gamma=self.gamma**0.5,
+            brightness=self.brightness / 2,
             contrast=self.contrast / 2,
             erase=0.0,
         )
+
+
+PAPER = AugmentConfig(
+    rotation_deg=30.0,
+    scale=1.25,
+    only_enlarge=True,
+    translate=0.1,
+    gamma=1.0,
+    brightness=0.5,
+    contrast=0.5,
+    erase=0.0,
+)
+"""What the authors of ESR train with."""
 
 
 def augment(faces: Tensor, config: AugmentConfig, generator: torch.Generator, side: int | None = None) -> Tensor:
@@ -51,7 +69,7 @@ def augment(faces: Tensor, config: AugmentConfig, generator: torch.Generator, si
     Args:
         faces: (N, C, S, S) float32 in [0, 1].
         config: strengths.
-        generator: the only source of randomness.
+        generator: the only source of randomness, on the CPU wherever the faces are.
         side: of the result in pixels; that of the input when not given.
 
     Returns:
@@ -60,10 +78,11 @@ def augment(faces: Tensor, config: AugmentConfig, generator: torch.Generator, si
     n, side = faces.shape[0], side or faces.shape[-1]
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(n, *shape, generator=generator)
+        return (low + (high - low) * torch.rand(n, *shape, generator=generator)).to(faces.device)
 
     angle = uniform(-1.0, 1.0) * math.radians(config.rotation_deg)
-    zoom = torch.exp(uniform(-1.0, 1.0) * math.log(config.scale))
+    # The grid is what is sampled: a factor below 1 enlarges the face.
+    zoom = torch.exp(uniform(-1.0, 0.0 if config.only_enlarge else 1.0) * math.log(config.scale))
     mirror = torch.where(uniform(0.0, 1.0) < config.flip, -1.0, 1.0)
     shift = uniform(-2.0, 2.0, 2) * config.translate  # grid coordinates span two units
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
@@ -76,17 +95,19 @@ def augment(faces: Tensor, config: AugmentConfig, generator: torch.Generator, si
 
     exponent = torch.exp(uniform(-1.0, 1.0, 1, 1, 1) * math.log(config.gamma))
     faces = faces.clamp(1e-4, 1.0).pow(exponent)
+    if config.brightness > 0:
+        faces = (faces * (1.0 + uniform(-1.0, 1.0, 1, 1, 1) * config.brightness)).clamp(0.0, 1.0)
     mean = faces.mean(dim=(1, 2, 3), keepdim=True)
     faces = ((faces - mean) * (1.0 + uniform(-1.0, 1.0, 1, 1, 1) * config.contrast) + mean).clamp(0.0, 1.0)
 
     if config.erase > 0:
         span = uniform(0.1, config.erase_side, 2) * side
         start = uniform(0.0, 1.0, 2) * (side - span)
-        pixels = torch.arange(side) + 0.5
+        pixels = torch.arange(side, device=faces.device) + 0.5
         rows = (pixels >= start[:, :1]) & (pixels < (start + span)[:, :1])
         columns = (pixels >= start[:, 1:]) & (pixels < (start + span)[:, 1:])
         chosen = uniform(0.0, 1.0, 1, 1) < config.erase
         covered = (rows[:, :, None] & columns[:, None, :] & chosen)[:, None]
-        noise = torch.rand(faces.shape, generator=generator)
+        noise = torch.rand(faces.shape, generator=generator).to(faces.device)
         faces = torch.where(covered, noise, faces)
     return faces

@@ -217,7 +217,9 @@ class EsrTrainer:
         network, card = load_network(path)
         if not isinstance(network, Esr) or card.labels != self.train.labels:
             raise EmotionError(f"{path} cannot be the teacher: it knows {', '.join(card.labels)}")
-        views = [predict(network, faces).softmax(-1).mean(1) for faces in (self.train.faces, self.train.faces[..., ::-1])]
+        views = [
+            predict(network, faces).softmax(-1).mean(1) for faces in (self.train.faces, self.train.faces[..., ::-1])
+        ]
         self._targets = torch.lerp(self._targets, (views[0] + views[1]) / 2, self.config.teacher_weight)
         return card.training
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 
@@ -19,13 +22,38 @@ BASE_FILE = "Net-Base-Shared_Representations.pt"
 BRANCH_FILE = "Net-Branch_{}.pt"
 
 
-def save_network(model: Esr, card: ModelCard, path: str | Path) -> None:
-    """Write weights as safetensors and the card as JSON beside them, both whole or not at all."""
+def save_network(model: Esr, card: ModelCard, path: str | Path, half: bool = False) -> None:
+    """Write weights as safetensors and the card as JSON beside them, both whole or not at all.
+
+    Args:
+        half: store floats as float16, which halves the file; ``load_network`` gives float32 again.
+
+    Raises:
+        EmotionError: the disk is full or the folder cannot be written.
+    """
     path = Path(path)
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    with atomic_write(path) as temporary, atomic_write(card_path(path)) as card_file:
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    if half:
+        tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    with _writing(path), atomic_write(path) as temporary, atomic_write(card_path(path)) as card_file:
         safetensors.torch.save_file(tensors, str(temporary))
         card_file.write_text(card.to_json())
+
+
+def save_tensors(state: Any, path: str | Path) -> None:
+    """``torch.save`` that leaves a whole file or the old one; raises EmotionError when the disk is full."""
+    with _writing(path), atomic_write(path) as temporary:
+        torch.save(state, temporary)
+
+
+@contextlib.contextmanager
+def _writing(path: str | Path) -> Iterator[None]:
+    """One clear error for all the ways in which torch and safetensors report that a file cannot be written."""
+    try:
+        yield
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        raise EmotionError(f"{path} could not be written ({reason}): nothing was changed") from None
 
 
 def load_network(path: str | Path) -> tuple[Esr, ModelCard]:
@@ -62,12 +90,18 @@ def build_network(architecture: dict[str, Any], tensors: dict[str, torch.Tensor]
     return model.eval()
 
 
-def load_original(folder: str | Path, config: EsrConfig | None = None) -> Esr:
+def load_original(
+    folder: str | Path,
+    config: EsrConfig | None = None,
+    base_file: str = BASE_FILE,
+    branch_file: str = BRANCH_FILE,
+) -> Esr:
     """Read the files that the authors of ESR published: one for the base, one for each branch, no metadata.
 
     Args:
         folder: holds ``Net-Base-Shared_Representations.pt`` and ``Net-Branch_1.pt`` and so on.
         config: the network; by default the published one with as many branches as there are files.
+        base_file, branch_file: names of the files, ``{}`` stands for the branch's number from 1.
 
     Raises:
         EmotionError: a file is missing, damaged, or belongs to another network.
@@ -75,14 +109,14 @@ def load_original(folder: str | Path, config: EsrConfig | None = None) -> Esr:
     folder = Path(folder)
     if config is None:
         count = 0
-        while (folder / BRANCH_FILE.format(count + 1)).is_file():
+        while (folder / branch_file.format(count + 1)).is_file():
             count += 1
         if not count:
-            raise EmotionError(f"{folder} holds no {BRANCH_FILE.format(1)}: expected the folder of a published ESR")
+            raise EmotionError(f"{folder} holds no {branch_file.format(1)}: expected the folder of a published ESR")
         config = EsrConfig(branches=count)
     model = Esr(config)
-    parts: list[tuple[str, Base | Branch]] = [(BASE_FILE, model.base)]
-    parts += [(BRANCH_FILE.format(i), branch) for i, branch in enumerate(model.branches(), 1)]
+    parts: list[tuple[str, Base | Branch]] = [(base_file, model.base)]
+    parts += [(branch_file.format(i), branch) for i, branch in enumerate(model.branches(), 1)]
     for name, part in parts:
         path = folder / name
         if not path.is_file():

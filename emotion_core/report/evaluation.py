@@ -130,7 +130,7 @@ def evaluate_categories(
     hits = order[output.branch_probabilities.argmax(2)] == truth[:, None]
     return CategoryResult(
         classification(truth, order[chosen], confidence, data.labels),
-        tuple(100 * hits.mean(0)),
+        tuple(100 * float(share) for share in hits.mean(0)),
         tuple(data.labels),
         combination,
     )

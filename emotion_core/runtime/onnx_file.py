@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -58,3 +59,10 @@ def add_result(path: str | Path, result: dict[str, object]) -> ModelCard:
     card = FaceClassifier(path).card
     kept = [r for r in card.results if (r["dataset"], r["split"]) != (result["dataset"], result["split"])]
     return save_onnx(onnx.load(str(path)), replace(card, results=(*kept, result)), path)
+
+
+def copy_model(source: str | Path, target: str | Path) -> None:
+    """Copy an ONNX file and the card beside it, both whole or not at all."""
+    with atomic_write(target) as model, atomic_write(card_path(target)) as card:
+        shutil.copyfile(source, model)
+        shutil.copyfile(card_path(source), card)

@@ -19,10 +19,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from emotion_core.data.dataset import FaceDataset
+from emotion_core.data.subset import balanced_indices
 from emotion_core.errors import EmotionError
 from emotion_core.runtime.card import ModelCard
 from emotion_core.runtime.onnx_file import save_onnx
 from emotion_core.runtime.session import FaceClassifier
+from emotion_core.vision.crop import resize_faces
 
 _INTEGER_OPERATORS = ("Conv", "Add", "Mul", "Relu", "MaxPool")
 _CALIBRATION_BATCH = 32
@@ -82,6 +85,17 @@ def convert_float16(source: str | Path, path: str | Path) -> ModelCard:
             return convert_float_to_float16(onnx.load(str(source)), keep_io_types=True)
 
     return _write(write, replace(card, precision="float16", results=()), path)
+
+
+def calibration_faces(data: FaceDataset, card: ModelCard, count: int = 512, seed: int = 0) -> NDArray[np.float32]:
+    """Faces to measure ranges on: at most about ``count``, as many of each class, at the size the network takes.
+
+    Returns:
+        (N, channels, S, S) float32 in [0, 1].
+    """
+    per_class = -(-count // max(1, len(np.unique(data.targets)) if data.targets.ndim == 1 else 4))
+    chosen = balanced_indices(data.targets, per_class, np.random.default_rng(seed))
+    return np.concatenate([resize_faces(data.face(i)[None], card.input_size, card.channels) for i in chosen])
 
 
 class _Faces:

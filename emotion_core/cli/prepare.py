@@ -1,0 +1,110 @@
+"""``emotion prepare``: bring a dataset into the form that training reads."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from emotion_core.errors import EmotionError
+
+if TYPE_CHECKING:
+    from emotion_core.data.affectnet_prepare import PreparationReport
+
+SETS = {"unlabeled": 0, "train": 1, "valid": 2}
+_LINES = 20  # of progress, without a terminal
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "prepare",
+        help="prepare a dataset for training",
+        description="Bring a dataset into the form that training reads.",
+    )
+    datasets = parser.add_subparsers(dest="dataset", metavar="DATASET", required=True)
+    affectnet = datasets.add_parser(
+        "affectnet",
+        help="cut the faces out of AffectNet's pictures",
+        description="Cut the faces of one set out of AffectNet's pictures: 96 x 96 pixels, 500 a folder, with label, "
+        "valence and arousal in their names. May be stopped at any time: the same command goes on from there. What "
+        "was left out and why is printed, and written to report.json beside the faces.",
+    )
+    affectnet.add_argument(
+        "--images", required=True, metavar="DIR", help="folder that the paths in the table start from"
+    )
+    affectnet.add_argument(
+        "--annotations", required=True, metavar="PATH",
+        help="a table (CSV), or the folder with training.csv, validation.csv and automatically_annotated.csv",
+    )  # fmt: skip
+    affectnet.add_argument("--out", required=True, metavar="DIR", help="folder for the faces")
+    affectnet.add_argument("--set", required=True, choices=SETS, help="which faces")
+    affectnet.add_argument("--workers", type=int, default=0, metavar="N", help="threads (default: one a core)")
+    affectnet.add_argument("--json", action="store_true", help="print the report as one JSON line")
+    affectnet.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare AffectNet and tell what was done."""
+    from emotion_core.data.affectnet_prepare import prepare_affectnet
+
+    with _progress() as on_progress:
+        report = prepare_affectnet(
+            args.images, args.annotations, args.out, SETS[args.set], workers=args.workers, on_progress=on_progress
+        )
+    if args.json:
+        print(json.dumps(asdict(report)))
+    else:
+        _show(report)
+    if report.written + report.already_there == 0:
+        first = next((f"{reason} ({texts[0]})" for reason, texts in report.examples.items()), "the table has no row")
+        raise EmotionError(
+            f"no face of {report.rows} rows could be prepared: {first}; check --images and --annotations"
+        )
+    return 0
+
+
+def _show(report: PreparationReport) -> None:
+    """A table on a terminal, else a line for each thing."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    lines = [("written", report.written, ""), ("already there", report.already_there, "")]
+    for reason, count in report.skipped.items():
+        if count:
+            lines.append((f"skipped: {reason}", count, f"e.g. {report.examples[reason][0]}"))
+    console = Console()
+    if not console.is_terminal:
+        print(f"{report.folder}: {report.rows} rows")
+        for name, count, example in lines:
+            print(f"{name}: {count}{example and ', '}{example}")
+        return
+    table = Table(title=escape(f"{report.folder}: {report.rows} rows"), title_justify="left", show_header=False)
+    for name, count, example in lines:
+        table.add_row(name, str(count), escape(example))
+    console.print(table)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Yields the callback that draws a bar on a terminal, and elsewhere prints a line now and then."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _print_progress
+        return
+    with Progress(console=console) as progress:
+        task = progress.add_task("faces", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _print_progress(done: int, total: int) -> None:
+    if done == total or done % max(1, total // _LINES) == 0:
+        print(f"{done} of {total} rows", file=sys.stderr, flush=True)

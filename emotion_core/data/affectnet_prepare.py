@@ -1,0 +1,316 @@
+"""From AffectNet's pictures and tables to the faces that ``emotion_core.data.affectnet`` reads.
+
+``prepare_affectnet`` cuts the faces out once and writes them as 96 x 96 pictures, 500 a folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import cv2
+import numpy as np
+
+from emotion_core.data.affectnet import NAME_PATTERN, SIDE_PX, numbered_folders, set_folder
+from emotion_core.data.folder import resize_square
+from emotion_core.errors import EmotionError
+from emotion_core.files import atomic_write
+from emotion_core.labels import AFFECTNET
+from emotion_core.vision.pixels import decode_compressed
+
+TABLES = ("automatically_annotated.csv", "training.csv", "validation.csv")
+COLUMNS = (
+    "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression",
+    "valence", "arousal",
+)  # fmt: skip
+"""The columns of AffectNet's tables; a table without a header has them in this order."""
+
+FACES_A_FOLDER = 500
+JPEG_QUALITY = 95
+MIN_BOX_INSIDE = 0.5
+"""A box that reaches over the edge of its picture is cut there; with less than this share inside it is left out."""
+
+NOT_AN_EMOTION, NO_AFFECT = "not an emotion", "no valence/arousal"
+OUTSIDE, UNREADABLE, MISSING = "box outside the image", "unreadable image", "missing image"
+MALFORMED = "malformed row"
+REASONS = (NOT_AN_EMOTION, NO_AFFECT, OUTSIDE, UNREADABLE, MISSING, MALFORMED)
+_EXAMPLES = 5
+_Result: TypeAlias = "bytes | str | None"
+_NAME = "%07ds%ds%ds%d.jpg"
+
+
+@dataclass(frozen=True)
+class PreparationReport:
+    """What a preparation did; also in ``report.json`` beside the folders of faces.
+
+    Attributes:
+        folder: where the faces of the set lie.
+        rows: rows of the table.
+        written: faces that this run wrote.
+        already_there: faces that an earlier run wrote.
+        skipped: rows without a face, by reason; the reasons are ``REASONS``.
+        examples: up to five of the rows skipped for each reason, with the number of the row counted from 0.
+    """
+
+    folder: str
+    rows: int
+    written: int
+    already_there: int
+    skipped: dict[str, int]
+    examples: dict[str, tuple[str, ...]]
+
+
+class _Row(NamedTuple):
+    """A usable row: its number from 0, its picture, the box in pixels, the label, and affect in thousandths."""
+
+    number: int
+    file: str
+    box: tuple[float, float, float, float]
+    label: int
+    valence: int
+    arousal: int
+
+    @property
+    def name(self) -> str:
+        return _NAME % (self.number, self.label, self.valence, self.arousal)
+
+
+class _Skips:
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.examples: dict[str, list[str]] = {}
+
+    def add(self, reason: str, number: int, what: str) -> None:
+        self.counts[reason] += 1
+        examples = self.examples.setdefault(reason, [])
+        if len(examples) < _EXAMPLES:
+            readable = what[:120].encode(errors="replace").decode()
+            examples.append(f"row {number}: {readable}")
+
+
+def pre_process_affect_net(
+    base_path_to_images: str | Path, base_path_to_annotations: str | Path, base_destination_path: str | Path,
+    set_index: int,
+) -> PreparationReport:  # fmt: skip
+    """``prepare_affectnet`` under the name by which the ESR networks' documentation calls it."""
+    return prepare_affectnet(base_path_to_images, base_path_to_annotations, base_destination_path, set_index)
+
+
+def prepare_affectnet(
+    images: str | Path,
+    annotations: str | Path,
+    out: str | Path,
+    set_index: int,
+    *,
+    workers: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> PreparationReport:
+    """Cut the faces of one set out of AffectNet's pictures.
+
+    Writes ``out/<set>/<folder>/<name>.jpg``, 96 x 96 BGR JPEG of quality 95; a box that is not square is squeezed
+    into one, as the authors of the ESR networks do. Expressions 8 to 10 (none, uncertain, no face) and faces without
+    valence and arousal are left out. The id in a name is the number of its row in the table, and the folder follows
+    from its place among the rows that name a face: both are the same in every run, whichever pictures turn out
+    unreadable. A run that was stopped goes on where it stopped.
+
+    Args:
+        images: folder that the paths in the table start from.
+        annotations: a table of AffectNet, with or without a header line, or the folder that holds training.csv,
+            validation.csv and automatically_annotated.csv.
+        out: folder that gets the set's folder, one of ``FOLDERS``.
+        set_index: 0 unlabelled (automatically annotated), 1 training, 2 validation.
+        workers: threads that decode and cut; 0 for one a core.
+        on_progress: called with (rows done, rows to do), by the calling thread.
+
+    Raises:
+        EmotionError: a folder, the table or one of its columns is missing, the destination holds faces of another
+            table, or a face cannot be written.
+    """
+    images, folder = Path(images), Path(out) / set_folder(set_index)
+    if not images.is_dir():
+        raise EmotionError(f"no AffectNet pictures: {images} is not a folder")
+    if workers < 0:
+        raise EmotionError(f"expected 0 workers (one a core) or more, got {workers}")
+    table = Path(annotations)
+    if table.is_dir():
+        table /= TABLES[set_index]
+    skips = _Skips()
+    rows, total = _read_table(table, skips)
+    targets = [folder / str(place // FACES_A_FOLDER) / row.name for place, row in enumerate(rows)]
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_own(folder, targets)
+    written = already_there = 0
+    with contextlib.closing(_cut_all(images, rows, targets, workers or _cores())) as results:
+        for done, (row, target, result) in enumerate(results, 1):
+            if isinstance(result, str):
+                skips.add(result, row.number, row.file)
+            elif result is None:
+                already_there += 1
+            else:
+                with _writing(folder):
+                    target.parent.mkdir(exist_ok=True)
+                    with atomic_write(target) as path:
+                        path.write_bytes(result)
+                written += 1
+            if on_progress:
+                on_progress(done, len(rows))
+    counts = {reason: skips.counts[reason] for reason in REASONS}
+    examples = {reason: tuple(texts) for reason, texts in skips.examples.items()}
+    report = PreparationReport(str(folder), total, written, already_there, counts, examples)
+    with _writing(folder), atomic_write(folder / "report.json") as path:
+        path.write_text(json.dumps(asdict(report), indent=1) + "\n")
+    return report
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EmotionError(
+            f"cannot write into {folder}: {error.strerror or error}; mend that and run again, it goes on from here"
+        ) from None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _read_table(table: Path, skips: _Skips) -> tuple[list[_Row], int]:
+    """The rows that name a face, and the number of all rows."""
+    if not table.is_file():
+        raise EmotionError(f"no AffectNet annotations: {table} is missing")
+    rows, number = [], -1
+    with table.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        reader = csv.reader(file)
+        try:
+            first = next(reader, None)
+            if first is None:
+                raise EmotionError(f"{table} is empty: expected columns {','.join(COLUMNS)}")
+            columns = _columns(first, table)
+            lines = reader if columns is not None else chain([first], reader)
+            where = columns or {name: i for i, name in enumerate(COLUMNS)}
+            for number, line in enumerate(line for line in lines if line):
+                row = _parse(line, where, number)
+                if isinstance(row, str):
+                    skips.add(row, number, ",".join(line))
+                else:
+                    rows.append(row)
+        except csv.Error as error:
+            raise EmotionError(f"{table}, line {reader.line_num}: not a CSV file ({error})") from None
+    return rows, number + 1
+
+
+def _columns(first: list[str], table: Path) -> dict[str, int] | None:
+    """Where the columns are according to a header, or None when the first line is a row already."""
+    names = [name.strip() for name in first]
+    is_row = len(names) >= len(COLUMNS) and any(map(_is_number, (*names[1:5], *names[6:9])))
+    if is_row and not set(names) & set(COLUMNS):
+        return None
+    missing = [name for name in COLUMNS if name not in names and name != "facial_landmarks"]
+    if missing:
+        raise EmotionError(f"{table} has no column {', '.join(missing)}: expected {','.join(COLUMNS)}")
+    return {name: names.index(name) for name in COLUMNS if name in names}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parse(line: list[str], where: dict[str, int], number: int) -> _Row | str:
+    """The row, or why it has no face."""
+    try:
+        expression = float(line[where["expression"]])
+        if expression not in range(11):
+            return MALFORMED
+        if expression >= len(AFFECTNET):
+            return NOT_AN_EMOTION
+        valence, arousal = (float(line[where[name]]) for name in ("valence", "arousal"))
+        if valence <= -2 or arousal <= -2:
+            return NO_AFFECT
+        x, y, width, height = (float(line[where[name]]) for name in COLUMNS[1:5])
+        file = line[where[COLUMNS[0]]].strip()
+    except (ValueError, IndexError):
+        return MALFORMED
+    is_sound = abs(valence) <= 1 and abs(arousal) <= 1 and width > 0 and height > 0
+    if not (file and is_sound and np.isfinite((x, y, width, height)).all()):
+        return MALFORMED
+    return _Row(number, file, (x, y, width, height), int(expression), round(1000 * valence), round(1000 * arousal))
+
+
+def _check_own(folder: Path, targets: list[Path]) -> None:
+    """Raise unless all faces in the folder are of this table; remove what a killed run left half-written."""
+    own = {(target.parent.name, target.name) for target in targets}
+    for name, names in numbered_folders(folder):
+        for file in names:
+            if NAME_PATTERN.fullmatch(file) and (name, file) not in own:
+                raise EmotionError(
+                    f"{folder} holds faces of another table ({name}/{file}): choose another folder or remove it"
+                )
+            if re.fullmatch(r"\.\d{7,}s\ds-?\d+s-?\d+\..*\.jpg", file):
+                (folder / name / file).unlink()
+
+
+def _cut_all(
+    images: Path, rows: list[_Row], targets: list[Path], workers: int
+) -> Generator[tuple[_Row, Path, _Result], None, None]:
+    """(row, target, result of ``_cut``) in the order of the rows, a few pictures ahead of who reads.
+
+    Threads do, since OpenCV lets go of the interpreter while it decodes; and processes would import the caller's
+    script again. They write nothing: ``atomic_write`` sets the umask, which all threads share.
+    """
+    pending: deque[tuple[_Row, Path, Future[_Result]]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for row, target in zip(rows, targets, strict=True):
+            pending.append((row, target, pool.submit(_cut, images / row.file, row.box, target)))
+            if len(pending) > 4 * workers:
+                row, target, future = pending.popleft()
+                yield row, target, future.result()
+        for row, target, future in pending:
+            yield row, target, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _cut(source: Path, box: tuple[float, float, float, float], target: Path) -> _Result:
+    """The face as JPEG, or why there is none; None when it is in the target already."""
+    if _is_whole(target):
+        return None
+    try:
+        image = decode_compressed(source.read_bytes())
+    except FileNotFoundError:
+        return MISSING
+    except (EmotionError, OSError, ValueError):  # ValueError: no path can look like that
+        return UNREADABLE
+    x, y, width, height = box
+    left, right = (min(max(round(v), 0), image.shape[1]) for v in (x, x + width))
+    top, bottom = (min(max(round(v), 0), image.shape[0]) for v in (y, y + height))
+    if right <= left or bottom <= top or (right - left) * (bottom - top) < MIN_BOX_INSIDE * width * height:
+        return OUTSIDE
+    face = resize_square(image[top:bottom, left:right], SIDE_PX)
+    _, data = cv2.imencode(".jpg", face, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+    return bytes(data)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False
+    return data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")

@@ -1,0 +1,119 @@
+"""FER2013: 35,887 grey faces of 48 x 48 pixels with one of seven labels each.
+
+    Goodfellow et al.: Challenges in Representation Learning: A report on three machine learning contests.
+    ICONIP 2013. https://arxiv.org/abs/1307.0414
+
+Reads ``fer2013.csv`` with the columns ``emotion`` (0 to 6 in FER2013 order), ``pixels`` (2,304 numbers in [0, 255],
+separated by spaces) and ``Usage``, in any order.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_core.data.dataset import FaceSet
+from emotion_core.errors import EmotionError
+from emotion_core.labels import FER2013
+
+FILE = "fer2013.csv"
+USAGES = {"train": "Training", "valid": "PublicTest", "test": "PrivateTest"}
+SIDE_PX = 48
+_VALUES = {str(value): value for value in range(256)}  # looking a number up is faster than int()
+
+
+class CsvRow(NamedTuple):
+    """One face of fer2013.csv, not yet decoded; ``line`` counts from 1."""
+
+    line: int
+    emotion: str
+    pixels: str
+    usage: str
+
+
+def load_fer2013(root_or_csv: str | Path, split: str) -> FaceSet:
+    """Read one split.
+
+    Args:
+        root_or_csv: fer2013.csv, or the folder that holds it.
+        split: 'train' (Training), 'valid' (PublicTest) or 'test' (PrivateTest).
+
+    Returns:
+        (N, 48, 48) grey faces; the distributions are one-hot over the seven labels of ``labels.FER2013``; a name is
+        ``fer`` and the number of the row.
+
+    Raises:
+        EmotionError: the file is missing or malformed, or has no face of the split.
+    """
+    if split not in USAGES:
+        raise EmotionError(f"unknown FER2013 split {split!r}: use one of {', '.join(USAGES)}")
+    table = Path(root_or_csv)
+    if table.is_dir():
+        table /= FILE
+    faces, classes, names = [], [], []
+    for number, row in enumerate(csv_rows(table)):
+        if row.usage != USAGES[split]:
+            continue
+        if row.emotion not in map(str, range(len(FER2013))):
+            raise EmotionError(f"{table}, line {row.line}: expected an emotion of 0 to 6, got {row.emotion[:40]!r}")
+        faces.append(decode_pixels(row, table))
+        classes.append(int(row.emotion))
+        names.append(face_name(number))
+    if not faces:
+        raise EmotionError(f"{table} holds no face with Usage {USAGES[split]}")
+    majority = np.array(classes, np.int64)
+    return FaceSet(np.stack(faces), np.eye(len(FER2013), dtype=np.float32)[majority], majority, tuple(names), FER2013)
+
+
+def csv_rows(table: Path) -> Iterator[CsvRow]:
+    """All rows of fer2013.csv; raises EmotionError as ``table_rows``."""
+    for line, (emotion, pixels, usage) in table_rows(table, ("emotion", "pixels", "Usage")):
+        yield CsvRow(line, emotion.strip(), pixels, usage.strip())
+
+
+def table_rows(table: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Line, counted from 1, and the named columns of every row of a table with a header.
+
+    Raises:
+        EmotionError: the file, one of the columns or a field is missing, or it is no CSV file.
+    """
+    if not table.is_file():
+        raise EmotionError(f"no FER2013 data: {table} is missing (expected columns {','.join(columns)})")
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            missing = [name for name in columns if name not in header]
+            if missing:
+                raise EmotionError(f"{table} has no column {', '.join(missing)}: expected {','.join(columns)}")
+            wanted = [header.index(name) for name in columns]
+            for row in reader:
+                if row and len(row) != len(header):
+                    raise EmotionError(
+                        f"{table}, line {reader.line_num}: expected {len(header)} fields, got {len(row)}"
+                    )
+                if row:
+                    yield reader.line_num, [row[i] for i in wanted]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise EmotionError(f"{table}, line {reader.line_num + 1}: not a CSV file ({error})") from None
+
+
+def decode_pixels(row: CsvRow, table: Path) -> NDArray[np.uint8]:
+    """(48, 48) uint8; raises EmotionError unless there are 2,304 whole numbers in [0, 255]."""
+    try:
+        pixels = np.frombuffer(bytes(map(_VALUES.__getitem__, row.pixels.split())), np.uint8)
+    except KeyError:
+        raise EmotionError(f"{table}, line {row.line}: expected pixels of 0 to 255, separated by spaces") from None
+    if pixels.size != SIDE_PX**2:
+        raise EmotionError(f"{table}, line {row.line}: expected {SIDE_PX**2} pixels, got {pixels.size}")
+    return pixels.reshape(SIDE_PX, SIDE_PX)
+
+
+def face_name(number: int) -> str:
+    """What FER+ calls the picture of a row, counted from 0."""
+    return f"fer{number:07d}.png"
