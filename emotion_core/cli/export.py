@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from emotion_core.data.registry import DATASETS
 from emotion_core.errors import EmotionError
 from emotion_core.runtime.card import PRECISIONS
-
-CALIBRATION_FACES = 512
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -20,7 +17,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="write a trained network as ONNX",
         description="Write a trained network (model.safetensors with its card, or the folder of a published ESR) as "
         "ONNX, and compare both by value. float16 is for GPUs; int8 takes a third to a half of the time on a CPU and "
-        f"is calibrated on {CALIBRATION_FACES} training faces of --data. With --data the copy is measured on the "
+        "is calibrated on 512 training faces of --data. With --data the copy is measured on the "
         "validation split, and the figures go into its card.",
     )
     parser.add_argument(
@@ -46,11 +43,12 @@ def run(args: argparse.Namespace) -> int:
     import tempfile
     from dataclasses import replace
 
+    from emotion_core.data.registry import open_dataset
     from emotion_core.labels import AFFECTNET
     from emotion_core.models.files import architecture_of, load_network, load_original
     from emotion_core.runtime.card import COLOURS, ModelCard
     from emotion_core.runtime.export import export_onnx
-    from emotion_core.runtime.quantize import convert_float16, quantize_int8
+    from emotion_core.runtime.quantize import calibration_faces, convert_float16, quantize_int8
 
     if args.precision == "int8" and not args.data:
         raise EmotionError("int8 needs faces to calibrate on: give the training data with --data DIR")
@@ -80,25 +78,12 @@ def run(args: argparse.Namespace) -> int:
             if args.precision == "float16":
                 card = convert_float16(exact, out)
             else:
-                card = quantize_int8(exact, _calibration_faces(args, card), out)
+                data = open_dataset(args.dataset, args.data, "train")
+                card = quantize_int8(exact, calibration_faces(data, card), out)
     print(f"{out}: {card.name}, {card.precision}, {out.stat().st_size / 1e6:.2f} MB; card beside it")
     if args.data:
         _measure(args, out)
     return 0
-
-
-def _calibration_faces(args: argparse.Namespace, card: Any) -> Any:
-    """Training faces, as many of each class as there are."""
-    import numpy as np
-
-    from emotion_core.data.registry import open_dataset
-    from emotion_core.data.subset import balanced_indices
-    from emotion_core.vision.crop import resize_faces
-
-    data = open_dataset(args.dataset, args.data, "train")
-    per_class = -(-CALIBRATION_FACES // len(data.labels))
-    chosen = balanced_indices(data.targets, per_class, np.random.default_rng(0))
-    return np.concatenate([resize_faces(data.face(i)[None], card.input_size, card.channels) for i in chosen])
 
 
 def _measure(args: argparse.Namespace, path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import shlex
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from emotion_core.errors import EmotionError
@@ -20,15 +21,23 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("train", help="train a network", description="Train a network.")
     learners = parser.add_subparsers(dest="learner", metavar="LEARNER", required=True)
+    _add_esr(learners)
+    _add_facial(learners)
+
+
+def _add_esr(learners: argparse._SubParsersAction) -> None:
     esr = learners.add_parser(
         "esr",
-        help="a small ESR on the label distributions of FER+",
-        description="Train all branches of the compact ESR at once on the FER+ Training faces with label "
+        help="a small ESR on the label distributions of FER+, all branches at once",
+        description="Train all branches of a compact ESR at once on the FER+ Training faces with label "
         "distributions. May be stopped at any time: the same command goes on from the last finished epoch. "
         "Writes checkpoint.pt, history.csv, tensorboard/ and at the end model.safetensors with its card.",
     )
     esr.add_argument("--data", required=True, metavar="DIR", help="FER+: folder with FER2013Train and FER2013Valid")
     esr.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    esr.add_argument(
+        "--config", metavar="FILE.yaml", help="a recipe such as recipes/esr_compact.yaml; options below go before it"
+    )
     for name, kind, text in (
         ("epochs", int, "passes over the data"),
         ("batch-size", int, "faces in a step"),
@@ -51,72 +60,116 @@ def add(commands: argparse._SubParsersAction) -> None:
     esr.add_argument(
         "--teacher", metavar="FILE", help="mix the probabilities of this model.safetensors into the targets"
     )
+    esr.add_argument("--half", action="store_true", help="store the weights as float16, in half the space")
     esr.add_argument("--name", default="esr_compact", help="name of the model in its card (default: %(default)s)")
-    esr.set_defaults(run=run)
+    esr.set_defaults(run=run_esr)
 
 
-def run(args: argparse.Namespace) -> int:
+def _add_facial(learners: argparse._SubParsersAction) -> None:
+    facial = learners.add_parser(
+        "facial",
+        help="the published ESR or ESR* on AffectNet, branch by branch, then valence and arousal",
+        description="Train as the authors of ESR do (FacialEmotionLearner): one branch after another on the faces that "
+        "`emotion prepare affectnet` wrote, then the heads for valence and arousal. May be stopped at any time: the "
+        "same command goes on from the last finished epoch. The options are the learner's arguments. Several GPUs: "
+        "torchrun --nproc-per-node N -m emotion_core.cli train facial ...",
+    )
+    facial.add_argument("--data", required=True, metavar="DIR", help="prepared AffectNet")
+    facial.add_argument("--out", required=True, metavar="DIR", help="folder for the trained network")
+    for name, kind, text in (
+        ("ensemble-size", int, "number of branches (default 9)"),
+        ("max-training-epoch", int, "epochs of each branch (default 2; the authors: 20)"),
+        ("max-first-branch-epoch", int, "epochs of the first branch (the authors: 50)"),
+        ("max-tuning-epoch", int, "epochs of the tuning of valence and arousal (default 1)"),
+        ("batch-size", int, "faces in a step of each process (default 32)"),
+        ("lr", float, "learning rate of a new branch (default 0.1)"),
+        ("tuning-lr", float, "learning rate of the tuning (default 0.01)"),
+        ("images-per-class", int, "most faces of a class that a branch sees (default 5000)"),
+        ("workers", int, "processes that read faces (default 0)"),
+        ("seed", int, "decides everything random (default 0)"),
+    ):
+        facial.add_argument(f"--{name}", type=kind, metavar="N", help=text)
+    facial.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    facial.add_argument("--diversify", action="store_true", help="ESR*: attention, kept apart between the branches")
+    facial.add_argument("--bfloat16", action="store_true", help="mixed precision")
+    facial.add_argument("--no-tuning", action="store_true", help="leave valence and arousal as they are")
+    facial.add_argument("--name", default="esr", help="name of the experiment and the model (default: %(default)s)")
+    facial.set_defaults(run=run_facial)
+
+
+def run_esr(args: argparse.Namespace) -> int:
     """Train, then write the network and its card."""
     import torch
 
     from emotion_core.data.ferplus import load_ferplus
     from emotion_core.learners.esr import EsrTrainer, EsrTrainingConfig, write_result
     from emotion_core.learners.memory import reuse_freed_memory
-    from emotion_core.models.esr import PRESETS
+    from emotion_core.report.progress import training_progress
 
     reuse_freed_memory()  # before the first large tensor
     if args.threads:
         torch.set_num_threads(args.threads)
     logging.getLogger("emotion_core").setLevel(logging.INFO)
-    model = PRESETS["esr_compact"]
+    config = EsrTrainingConfig.from_dict(read_recipe(args.config)) if args.config else EsrTrainingConfig()
     try:
-        model = replace(model, **{k: v for k in MODEL if (v := getattr(args, k)) is not None})
+        model = replace(config.model, **{k: v for k in MODEL if (v := getattr(args, k)) is not None})
     except ValueError as error:
         raise EmotionError(str(error)) from None
-    chosen: dict[str, Any] = {k: v for k in TRAINING if (v := getattr(args, k)) is not None}
-    config = EsrTrainingConfig(model=model, **chosen)
+    config = replace(config, model=model, **{k: v for k in TRAINING if (v := getattr(args, k)) is not None})
     faces = load_ferplus(args.data, "train"), load_ferplus(args.data, "valid")
     trainer = EsrTrainer(config, *faces, args.out, args.init, args.teacher)
-    with _progress(config.epochs, len(trainer.history)) as on_step:
-        trainer.run(on_step)
-    options = [f"--{k.replace('_', '-')} {v}" for k in (*MODEL, *chosen) if (v := getattr(args, k)) is not None]
-    if args.init:
-        options.append("--init init/model.safetensors")
-    if args.teacher:
-        options.append("--teacher teacher/model.safetensors")
-    command = shlex.join(["emotion", "train", "esr", "--data", "ferplus", "--out", "run", *" ".join(options).split()])
-    path = write_result(trainer, args.name, command)
+    with training_progress() as show:
+        trainer.run(lambda done, loss: show(done / config.epochs, f"epoch {done:.2f}/{config.epochs}, loss {loss:.3f}"))
+    path = write_result(trainer, args.name, _command(args), args.half)
     print(f"{path}: {trainer.history[-1].valid_accuracy:.2f} % on FER+ PublicTest")
     return 0
 
 
-def _progress(total: int, done: int) -> Any:
-    """A context manager that yields the callback for a progress bar; without a terminal the log lines speak."""
-    import contextlib
-    from collections.abc import Callable, Iterator
+def _command(args: argparse.Namespace) -> str:
+    """The command without the places of this machine."""
+    options = ["--config", f"recipes/{Path(args.config).name}"] if args.config else []
+    for name in (*MODEL, *TRAINING):
+        if (value := getattr(args, name)) is not None:
+            options += [f"--{name.replace('_', '-')}", str(value)]
+    for name in ("init", "teacher"):
+        if getattr(args, name):
+            options += [f"--{name}", f"{name}/model.safetensors"]
+    return shlex.join(["emotion", "train", "esr", "--data", "ferplus", "--out", "run", *options])
 
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """The settings in a YAML file; raises EmotionError when it is missing or no mapping."""
+    import yaml
+
+    try:
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EmotionError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise EmotionError(f"{path} is not a YAML file ({' '.join(str(error).split())[:120]})") from None
+    if not isinstance(settings, dict):
+        raise EmotionError(f"{path} holds no settings: expected lines such as `epochs: 60`")
+    return settings
+
+
+def run_facial(args: argparse.Namespace) -> int:
+    """Train branch by branch, then save the network."""
+    from emotion_core.learners.facial import FacialEmotionLearner
+    from emotion_core.learners.facial_config import FacialLearnerConfig
+
+    logging.getLogger("emotion_core").setLevel(logging.INFO)
+    known = {item.name for item in fields(FacialLearnerConfig)}
+    arguments = {name: value for name, value in vars(args).items() if name in known and value is not None}
+    learner = FacialEmotionLearner(
+        **arguments,
+        categorical_train=True,
+        dimensional_finetune=not args.no_tuning,
+        base_path_to_dataset=args.data,
+        base_path_experiment=args.out,
+        name_experiment=args.name,
     )
-
-    console = Console(stderr=True)
-
-    @contextlib.contextmanager
-    def bar() -> Iterator[Callable[[float, float], None] | None]:
-        if not console.is_terminal:
-            yield None
-            return
-        columns = (
-            TextColumn("epoch {task.completed:.2f}/{task.total:g}"), BarColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False),
-        )  # fmt: skip
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task("training", total=total, completed=done, loss=float("nan"))
-            yield lambda epochs, loss: progress.update(task, completed=epochs, loss=loss)
-
-    return bar()
+    learner.fit()
+    folder = learner.save(path=Path(args.out) / args.name / "network", model_name=args.name)
+    result = learner.eval()
+    print(f"{folder}: {result['accuracy']:.2f} % on the {result['n']} validation faces (vote of the branches)")
+    return 0

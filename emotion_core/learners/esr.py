@@ -102,6 +102,26 @@ class EsrTrainingConfig:
         """A JSON-ready dictionary."""
         return {**asdict(self), "model": self.model.to_dict()}
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> EsrTrainingConfig:
+        """From settings such as ``to_dict`` gives; ``model`` may be the name of a preset.
+
+        Raises:
+            EmotionError: a setting is unknown, of another type or out of range.
+        """
+        settings = dict(data)
+        try:
+            model = settings.pop("model", "esr_compact")
+            if isinstance(model, str) and model not in PRESETS:
+                raise EmotionError(f"unknown model {model!r}: use one of {', '.join(PRESETS)}, or its layers")
+            settings["model"] = PRESETS[model] if isinstance(model, str) else EsrConfig.from_dict(model)
+            settings["augment"] = AugmentConfig(**settings.get("augment", {}))
+            if "resolutions" in settings:
+                settings["resolutions"] = tuple((int(epoch), int(side)) for epoch, side in settings["resolutions"])
+            return cls(**settings)
+        except (TypeError, ValueError) as error:
+            raise EmotionError(f"these are no settings of a training: {error}") from None
+
 
 @dataclass
 class EpochResult:
@@ -398,8 +418,8 @@ def _parameter_groups(model: Esr, config: EsrTrainingConfig) -> list[dict[str, A
     return groups
 
 
-def write_result(trainer: EsrTrainer, name: str, command: str) -> Path:
-    """Write the averaged network as ``model.safetensors`` with its card; returns the path."""
+def write_result(trainer: EsrTrainer, name: str, command: str, half: bool = False) -> Path:
+    """Write the averaged network as ``model.safetensors`` with its card, ``half`` in float16; returns the path."""
     from emotion_core.models.files import architecture_of, save_network
 
     config, last = trainer.config, trainer.history[-1]
@@ -433,5 +453,5 @@ def write_result(trainer: EsrTrainer, name: str, command: str) -> Path:
         "a face, not what a person feels; contempt, disgust and fear are rare in the data and recognised less often.",
     )
     path = trainer.out / "model.safetensors"
-    save_network(trainer.average, card, path)
+    save_network(trainer.average, card, path, half)
     return path

@@ -34,6 +34,7 @@ from emotion_core.models.files import (
     save_tensors,
 )
 from emotion_core.report.evaluation import Network, evaluate_affect, evaluate_categories, run_network
+from emotion_core.report.progress import training_progress
 from emotion_core.runtime.card import COLOURS, ModelCard
 from emotion_core.vision.crop import resize_faces
 
@@ -120,12 +121,12 @@ class FacialEmotionLearner(Learner):
         """Train branch by branch, then tune valence and arousal, as the settings say.
 
         A call that was interrupted goes on from the last finished epoch when it is made again. With
-        ``categorical_train=False`` the network that was loaded is tuned.
+        ``categorical_train=False`` the network that was loaded is tuned. On a terminal a bar shows how far it is.
 
         Args:
             dataset, val_dataset: faces with classes; by default those of AffectNet in ``base_path_to_dataset``.
             affect_dataset, affect_val_dataset: faces with valence and arousal; the same default.
-            on_step: see ``emotion_core.learners.branchwise.Progress``.
+            on_step: called after each step in place of the bar, see ``emotion_core.learners.branchwise.Progress``.
 
         Returns:
             {"history": one dictionary an epoch, "folder": where checkpoint, tables and plots lie}
@@ -146,7 +147,15 @@ class FacialEmotionLearner(Learner):
                 "tuning valence and arousal needs trained branches: load a network, or set categorical_train=True"
             )
         trainer = BranchwiseTrainer(config, folder, *data, model=start, device=self.device)
-        history = trainer.run(on_step)
+        if on_step is not None:
+            history = trainer.run(on_step)
+        else:
+            with training_progress() as show:
+                history = trainer.run(
+                    lambda stage, epoch, share, loss: show(
+                        share, f"{stage.kind}, {stage.branches} branches, epoch {epoch}/{stage.epochs}, loss {loss:.3f}"
+                    )
+                )
         self.model, self.classifier = trainer.model, None
         names = [type(item).__name__ for item in data if item is not None]
         self._training = {"data": ", ".join(names), "method": "branch by branch", "seed": settings.seed}

@@ -26,7 +26,7 @@ def save_network(model: Esr, card: ModelCard, path: str | Path, half: bool = Fal
     """Write weights as safetensors and the card as JSON beside them, both whole or not at all.
 
     Args:
-        half: store floats as float16, which halves the file; ``load_network`` gives float32 again.
+        half: store weights as float16, which halves the file; ``load_network`` gives float32 again.
 
     Raises:
         EmotionError: the disk is full or the folder cannot be written.
@@ -34,7 +34,7 @@ def save_network(model: Esr, card: ModelCard, path: str | Path, half: bool = Fal
     path = Path(path)
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     if half:
-        tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+        tensors = {name: t.half() if t.ndim > 1 else t for name, t in tensors.items()}
     with _writing(path), atomic_write(path) as temporary, atomic_write(card_path(path)) as card_file:
         safetensors.torch.save_file(tensors, str(temporary))
         card_file.write_text(card.to_json())

@@ -84,6 +84,19 @@ def test_it_learns_and_writes_everything_down(data, tmp_path):
     torch.testing.assert_close(predict(model, data[1].faces), predict(trainer.average, data[1].faces))
 
 
+def test_float16_weights_take_half_the_space_and_say_the_same(data, tmp_path):
+    trainer = EsrTrainer(replace(CONFIG, epochs=1), *data, tmp_path)
+    trainer.run()
+    exact = write_result(trainer, "tiny", "").read_bytes()
+    path = write_result(trainer, "tiny", "", half=True)
+    assert path.stat().st_size < 0.75 * len(exact)
+    model, _ = load_network(path)
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    torch.testing.assert_close(
+        predict(model, data[1].faces), predict(trainer.average, data[1].faces), atol=0.01, rtol=0.01
+    )
+
+
 def test_killed_and_resumed_equals_undisturbed(data, tmp_path):
     undisturbed = EsrTrainer(CONFIG, *data, tmp_path / "a")
     undisturbed.run()
@@ -211,6 +224,24 @@ def test_a_foreign_or_damaged_checkpoint_is_refused(data, tmp_path):
 def test_bad_settings_are_refused(change):
     with pytest.raises(EmotionError, match=next(iter(change))):
         replace(CONFIG, **change)
+
+
+def test_settings_survive_yaml_and_wrong_ones_are_refused():
+    import yaml
+
+    text = yaml.safe_dump(json.loads(json.dumps(CONFIG.to_dict())))
+    assert EsrTrainingConfig.from_dict(yaml.safe_load(text)) == CONFIG
+    assert EsrTrainingConfig.from_dict({"model": "esr4_ckplus"}).model.branches == 4
+    for wrong, message in (
+        ({"epoch": 3}, "unexpected keyword argument 'epoch'"),
+        ({"model": "esr_huge"}, "unknown model 'esr_huge': use one of esr9"),
+        ({"model": {"branches": 0}}, "branches must be at least 1"),
+        ({"augment": {"flop": 1}}, "flop"),
+        ({"resolutions": [3]}, "no settings of a training"),
+        ({"epochs": "many"}, "no settings of a training"),
+    ):
+        with pytest.raises(EmotionError, match=message):
+            EsrTrainingConfig.from_dict(wrong)
 
 
 def test_data_that_does_not_fit_the_network_is_refused(data, tmp_path):

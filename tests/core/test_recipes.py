@@ -1,0 +1,43 @@
+"""The recipes in the repository are settings that training accepts, and the bundled card tells the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("yaml")
+
+from emotion_core.cli.train import read_recipe  # noqa: E402
+from emotion_core.errors import EmotionError  # noqa: E402
+from emotion_core.learners.esr import EsrTrainingConfig  # noqa: E402
+from emotion_core.runtime.store import BUNDLED  # noqa: E402
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_is_accepted(path):
+    config = EsrTrainingConfig.from_dict(read_recipe(path))
+    assert config.model.branches >= 3
+
+
+@pytest.mark.parametrize("path", sorted(BUNDLED.glob("*.json")), ids=lambda path: path.stem)
+def test_bundled_models_were_trained_by_their_recipe(path):
+    card = json.loads(path.read_text())
+    recipe = json.loads(json.dumps(EsrTrainingConfig.from_dict(read_recipe(RECIPES / f"{path.stem}.yaml").copy()).to_dict()))
+    assert card["architecture"] == {"type": "esr", **recipe.pop("model")}
+    for name in set(recipe) & set(card["training"]):
+        assert card["training"][name] == recipe[name], name
+    assert "epochs" in card["training"] and card["training"]["seed"] == 0
+
+
+def test_files_that_are_no_recipe(tmp_path):
+    with pytest.raises(EmotionError, match="cannot be read"):
+        read_recipe(tmp_path / "absent.yaml")
+    for text, message in (("a: [", "not a YAML file"), ("- 1", "holds no settings"), ("", "holds no settings")):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(EmotionError, match=message):
+            read_recipe(tmp_path / "bad.yaml")
