@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import shlex
 from dataclasses import fields, replace
@@ -23,6 +24,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     learners = parser.add_subparsers(dest="learner", metavar="LEARNER", required=True)
     _add_esr(learners)
     _add_facial(learners)
+    _add_ckplus(learners)
 
 
 def _add_esr(learners: argparse._SubParsersAction) -> None:
@@ -95,6 +97,22 @@ def _add_facial(learners: argparse._SubParsersAction) -> None:
     facial.add_argument("--no-tuning", action="store_true", help="leave valence and arousal as they are")
     facial.add_argument("--name", default="esr", help="name of the experiment and the model (default: %(default)s)")
     facial.set_defaults(run=run_facial)
+
+
+def _add_ckplus(learners: argparse._SubParsersAction) -> None:
+    ckplus = learners.add_parser(
+        "ckplus",
+        help="ESR-4 on CK+ in ten folds of people",
+        description="Repeat the authors' experiment on CK+: the narrow ESR-4, the base frozen after the first branch. "
+        "The people of one fold are tested, those of the next choose the best epoch, the others are learned from.",
+    )
+    ckplus.add_argument("--data", required=True, metavar="DIR", help="folder with cohn-kanade-images and Emotion")
+    ckplus.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    ckplus.add_argument("--folds", type=int, default=10, metavar="N", help="default: %(default)s")
+    ckplus.add_argument("--epochs", type=int, default=50, metavar="N", help="of each branch (default: %(default)s)")
+    ckplus.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    ckplus.add_argument("--json", action="store_true", help="print JSON")
+    ckplus.set_defaults(run=run_ckplus)
 
 
 def run_esr(args: argparse.Namespace) -> int:
@@ -172,4 +190,31 @@ def run_facial(args: argparse.Namespace) -> int:
     folder = learner.save(path=Path(args.out) / args.name / "network", model_name=args.name)
     result = learner.eval()
     print(f"{folder}: {result['accuracy']:.2f} % on the {result['n']} validation faces (vote of the branches)")
+    return 0
+
+
+def run_ckplus(args: argparse.Namespace) -> int:
+    """Train and test fold by fold."""
+    import numpy as np
+
+    from emotion_core.data.ckplus import load_ckplus
+    from emotion_core.learners.crossvalidation import cross_validate
+
+    logging.getLogger("emotion_core").setLevel(logging.INFO)
+    data = load_ckplus(args.data)
+    results = cross_validate(data, args.out, args.folds, device=args.device, max_training_epoch=args.epochs)
+    accuracies = [result.accuracy for result in results]
+    report = {
+        "dataset": "ckplus",
+        "n": len(data),
+        "people": len(set(data.subjects)),
+        "without_face": len(data.without_face),
+        "folds": [round(value, 2) for value in accuracies],
+        "mean": round(float(np.mean(accuracies)), 2),
+        "std": round(float(np.std(accuracies)), 2),
+    }
+    if args.json:
+        print(json.dumps(report))
+    else:
+        print(f"CK+, {report['people']} people, {report['n']} faces: {report['mean']} % +- {report['std']}")
     return 0

@@ -132,12 +132,12 @@ PRESETS: dict[str, EsrConfig] = {
     "esr15": EsrConfig(branches=15),
     "esr_star9": EsrConfig(attention=True),
     "esr_star15": EsrConfig(branches=15, attention=True),
-    # The authors' network for CK+: narrow, grey, three layers a branch.
+    # The authors' network for CK+: narrow, grey.
     "esr4_ckplus": EsrConfig(
         branches=4,
         in_channels=1,
-        base=(ConvSpec(32, 5), ConvSpec(64, pool=True), ConvSpec(64), ConvSpec(64, pool=True)),
-        branch=(ConvSpec(64, pool=True), ConvSpec(64), ConvSpec(64)),
+        base=(ConvSpec(32, 5), ConvSpec(64, pool=True), ConvSpec(64, pool=True)),
+        branch=(ConvSpec(64, pool=True), ConvSpec(64)),
     ),
     "esr_compact": EsrConfig(
         branches=3,

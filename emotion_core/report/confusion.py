@@ -37,7 +37,7 @@ def plot_confusion(counts: NDArray[np.integer], labels: Sequence[str], path: str
     ticks = range(len(labels))
     axes.set_xticks(ticks, labels, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(ticks, [f"{name} ({total:,})" for name, total in zip(labels, totals[:, 0], strict=True)])
-    axes.set_xlabel("predicted")
+    axes.set_xlabel("predicted, percent of the row")
     axes.set_ylabel("true (faces)")
     axes.set_title(title or "Share of each row in percent", loc="left")
     axes.tick_params(length=0)

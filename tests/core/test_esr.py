@@ -100,6 +100,7 @@ def test_parameter_counts_of_the_published_networks():
     assert count(esr9.convolutional_branches[0]) == 2_219_418
     assert count(esr9) == 374_784 + 9 * 2_219_418  # 20.35 M
     assert count(Esr(PRESETS["esr15"])) == 374_784 + 15 * 2_219_418  # 33.67 M
+    assert count(Esr(PRESETS["esr4_ckplus"])) - 4 * (8 * 2 + 2) == 355_104  # published without the affect heads
     star = Esr(replace(PRESETS["esr_star9"], branches=1))
     assert count(star.base) == 382_316
     assert count(star.convolutional_branches[0]) == 2_272_242

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -321,3 +322,26 @@ def test_settings_reach_the_training():
     ).training(SMALL)
     assert (config.first_epochs, config.later_epochs, config.older_lr, config.per_class) == (50, 20, 0.0, 7)
     assert (config.lr, config.model) == (0.02, SMALL)
+
+
+def test_cross_validation_on_ckplus_keeps_people_apart(tmp_path):
+    from emotion_core.data.ckplus import CkPlus
+    from emotion_core.learners.crossvalidation import cross_validate
+
+    everyone = [faces(8, seed) for seed in range(6)]
+    data = CkPlus(
+        np.concatenate([person.faces for person in everyone]),
+        np.concatenate([person.distributions for person in everyone]),
+        np.concatenate([person.majority for person in everyone]),
+        tuple(map(str, range(48))),
+        subjects=tuple(f"S{i // 8:03d}" for i in range(48)),
+    )
+    settings = {"device": "cpu", "max_training_epoch": 12, "batch_size": 8, "lr": 0.05}
+    results = cross_validate(data, tmp_path, 3, replace(SMALL, branches=1), **settings)
+    assert [result.n for result in results] == [16, 16, 16]
+    assert np.mean([result.accuracy for result in results]) > 30  # of eight classes
+    assert sorted(path.name for path in tmp_path.glob("fold_*")) == ["fold_1", "fold_2", "fold_3"]
+    again = cross_validate(data, tmp_path, 3, replace(SMALL, branches=1), **settings)
+    assert again == results
+    with pytest.raises(EmotionError, match="make 3 at least"):
+        cross_validate(data, tmp_path, 2)
