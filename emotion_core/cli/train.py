@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from emotion_core.data.registry import DATASETS
 from emotion_core.errors import EmotionError
 
 MODEL = ("branches", "width", "dropout")
@@ -70,13 +71,19 @@ def _add_esr(learners: argparse._SubParsersAction) -> None:
 def _add_facial(learners: argparse._SubParsersAction) -> None:
     facial = learners.add_parser(
         "facial",
-        help="the published ESR or ESR* on AffectNet, branch by branch, then valence and arousal",
+        help="the published ESR or ESR*, branch by branch, then valence and arousal",
         description="Train as the authors of ESR do (FacialEmotionLearner): one branch after another on the faces that "
         "`emotion prepare affectnet` wrote, then the heads for valence and arousal. May be stopped at any time: the "
         "same command goes on from the last finished epoch. The options are the learner's arguments. Several GPUs: "
         "torchrun --nproc-per-node N -m emotion_core.cli train facial ...",
     )
-    facial.add_argument("--data", required=True, metavar="DIR", help="prepared AffectNet")
+    facial.add_argument("--data", required=True, metavar="DIR", help="folder with the dataset")
+    facial.add_argument(
+        "--dataset",
+        choices=DATASETS,
+        default="affectnet",
+        help="default: %(default)s, as prepared; the others have no valence and arousal to tune",
+    )
     facial.add_argument("--out", required=True, metavar="DIR", help="folder for the trained network")
     for name, kind, text in (
         ("ensemble-size", int, "number of branches (default 9)"),
@@ -172,23 +179,26 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
 
 def run_facial(args: argparse.Namespace) -> int:
     """Train branch by branch, then save the network."""
+    from emotion_core.data.registry import open_dataset
     from emotion_core.learners.facial import FacialEmotionLearner
     from emotion_core.learners.facial_config import FacialLearnerConfig
 
     logging.getLogger("emotion_core").setLevel(logging.INFO)
     known = {item.name for item in fields(FacialLearnerConfig)}
     arguments = {name: value for name, value in vars(args).items() if name in known and value is not None}
+    train, valid = (open_dataset(args.dataset, args.data, split) for split in ("train", "valid"))
     learner = FacialEmotionLearner(
         **arguments,
         categorical_train=True,
-        dimensional_finetune=not args.no_tuning,
+        dimensional_finetune=args.dataset == "affectnet" and not args.no_tuning,
         base_path_to_dataset=args.data,
         base_path_experiment=args.out,
         name_experiment=args.name,
+        labels=train.labels,
     )
-    learner.fit()
+    learner.fit(train, valid)
     folder = learner.save(path=Path(args.out) / args.name / "network", model_name=args.name)
-    result = learner.eval()
+    result = learner.eval(dataset=valid)
     print(f"{folder}: {result['accuracy']:.2f} % on the {result['n']} validation faces (vote of the branches)")
     return 0
 

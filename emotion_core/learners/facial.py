@@ -35,10 +35,12 @@ from emotion_core.models.files import (
 )
 from emotion_core.report.evaluation import Network, evaluate_affect, evaluate_categories, run_network
 from emotion_core.report.progress import training_progress
-from emotion_core.runtime.card import COLOURS, ModelCard
+from emotion_core.runtime.card import COLOURS, PRECISIONS, ModelCard
+from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.vision.crop import resize_faces
 
-PRECISIONS = ("float32", "float16", "int8")
+BATCH = 64
+"""Most faces that ``infer`` gives the network at a time."""
 
 
 class FacialEmotionLearner(Learner):
@@ -222,7 +224,8 @@ class FacialEmotionLearner(Learner):
         # Resizing works on the scale of pixels, whatever they are stored as.
         pixels = (face if face.dtype == np.uint8 else face * np.float32(255) for face in faces)
         batch = np.concatenate([resize_faces(face[None], size.input_size, size.in_channels) for face in pixels])
-        output = self._network(batch)
+        chunks = np.split(batch, range(BATCH, len(batch), BATCH))
+        output = EnsembleOutput.concatenate([self._network(chunk) for chunk in chunks])
         probabilities, votes, affect = output.probabilities, output.votes, output.affect
         categories = [Category(int(v), self.labels[v], float(p[v])) for v, p in zip(votes, probabilities, strict=True)]
         return (categories, affect) if is_batch else (categories[0], affect[0])

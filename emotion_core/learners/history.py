@@ -34,7 +34,7 @@ class EpochRow:
         else:
             measured = f"RMSE valence {self.rmse_valence:.3f}, arousal {self.rmse_arousal:.3f}"
         return (
-            f"{self.stage}, {self.branches} branches, epoch {self.epoch}: loss {self.train_loss:.4f}, {measured}, "
+            f"{self.stage}, {self.branches} branch{'es' * (self.branches > 1)}, epoch {self.epoch}: loss {self.train_loss:.4f}, {measured}, "
             f"{self.seconds:.0f} s"
         )
 

@@ -97,10 +97,7 @@ def run_network(
         outputs.append(network(np.concatenate([resize_faces(data.face(i)[None], size, channels) for i in indices])))
         if on_progress is not None:
             on_progress(indices.stop)
-    return EnsembleOutput(
-        np.concatenate([output.branch_probabilities for output in outputs]),
-        np.concatenate([output.branch_affect for output in outputs]),
-    )
+    return EnsembleOutput.concatenate(outputs)
 
 
 def evaluate_categories(

@@ -14,7 +14,14 @@ def training_progress() -> Iterator[Callable[[float, str], None]]:
     Draws a bar with the time left on stderr when that is a terminal, and nothing elsewhere: there the log speaks.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     if not sys.stderr.isatty():
         yield lambda share, text: None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,14 @@ class EnsembleOutput:
 
     branch_probabilities: NDArray[np.float64]
     branch_affect: NDArray[np.float64]
+
+    @classmethod
+    def concatenate(cls, outputs: Sequence[EnsembleOutput]) -> EnsembleOutput:
+        """The outputs of several batches as one."""
+        return cls(
+            np.concatenate([output.branch_probabilities for output in outputs]),
+            np.concatenate([output.branch_affect for output in outputs]),
+        )
 
     @property
     def probabilities(self) -> NDArray[np.float64]:

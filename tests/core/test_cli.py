@@ -95,7 +95,13 @@ def test_infer_goes_on_after_a_bad_file(photo, tmp_path):
         (["models", "nope"], ["unknown model"]),
         (["eval", "--data", "nowhere"], ["FER2013Valid"]),
         (["export", "nowhere.safetensors", "--out", "x.onnx"], ["nowhere.safetensors", "missing"]),
+        (["export", "a.safetensors", "--out", "x.onnx", "--precision", "int8"], ["int8 needs faces", "--data DIR"]),
+        (["eval", "--data", "nowhere", "--dimensional"], ["ferplus has no annotated valence"]),
+        (["eval", "--data", "nowhere", "--dataset", "affectnet"], ["no prepared AffectNet face", "emotion prepare"]),
         (["train", "esr", "--data", "nowhere", "--out", "unused"], ["FER2013Train"]),
+        (["train", "esr", "--data", "x", "--out", "unused", "--config", "no.yaml"], ["no.yaml", "cannot be read"]),
+        (["train", "facial", "--data", "nowhere", "--out", "unused"], ["no prepared AffectNet face"]),
+        (["train", "ckplus", "--data", "nowhere", "--out", "unused"], ["no CK+ data"]),
         (["train", "esr", "--data", "nowhere", "--out", "unused", "--width", "-1"], ["width"]),
     ],
 )
@@ -182,3 +188,32 @@ def test_train_export_eval_infer(faces, tmp_path, photo):
     assert report["accuracy"] == card["results"][0]["accuracy"]
     assert len(report["branch_accuracy"]) == 3
     assert emotion("infer", photo, "--model", model).returncode == 0
+
+    small, picture = tmp_path / "int8.onnx", tmp_path / "confusion.png"
+    network = tmp_path / "run" / "model.safetensors"
+    exported = emotion("export", network, "--out", small, "--precision", "int8", "--data", faces, "--name", "int8")
+    assert exported.returncode == 0, exported.stderr
+    assert small.stat().st_size < model.stat().st_size
+    card = json.loads(small.with_suffix(".json").read_text())
+    assert (card["name"], card["precision"], card["results"][0]["n"]) == ("int8", "int8", 40)
+    result = emotion("eval", "--model", small, "--data", faces, "--json", "--confusion", picture)
+    assert json.loads(result.stdout)["accuracy"] == card["results"][0]["accuracy"]
+    assert cv2.imread(str(picture)).shape[0] > 400
+
+
+@pytest.mark.slow
+def test_train_facial_on_ferplus(faces, tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("tensorboard")
+    result = emotion(
+        *("train", "facial", "--dataset", "ferplus", "--data", faces, "--out", tmp_path, "--name", "one"),
+        *("--ensemble-size", 1, "--max-training-epoch", 1, "--images-per-class", 2, "--batch-size", 8),
+    )
+    assert result.returncode == 0, result.stderr
+    assert "40 validation faces" in result.stdout
+    assert "categorical, 1 branch, epoch 1: loss" in result.stderr
+    written = {path.name for path in (tmp_path / "one" / "network").iterdir()}
+    assert written == {"Net-Base-Shared_Representations.pt", "Net-Branch_1.pt", "one.safetensors", "one.json"}
+    assert {"checkpoint.pt", "history.csv", "history.png", "tensorboard"} <= {
+        path.name for path in (tmp_path / "one").iterdir()
+    }

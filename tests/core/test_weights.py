@@ -18,9 +18,13 @@ def test_both_files_give_the_same_values(path):
     model, card = load_network(path)
     classifier = FaceClassifier.load(path.stem)
     assert classifier.card.architecture == card.architecture
-    faces = np.random.default_rng(0).random((4, card.channels, card.input_size, card.input_size), np.float32)
+    faces = np.random.default_rng(0).random((16, card.channels, card.input_size, card.input_size), np.float32)
     output = classifier(faces)
     with torch.no_grad():
         expected = model(torch.from_numpy(faces))
-    np.testing.assert_allclose(output.branch_probabilities, expected.logits.softmax(-1), atol=1e-5)
-    np.testing.assert_allclose(output.branch_affect, expected.affect, atol=1e-4)
+    # Integers round: single probabilities may be a few hundredths off, on the mean over branches less.
+    tolerance = {"float32": 1e-3, "float16": 5e-3, "int8": 0.1}[classifier.card.precision]
+    probabilities = expected.logits.softmax(-1).numpy()
+    np.testing.assert_allclose(output.branch_probabilities, probabilities, atol=tolerance)
+    assert np.abs(output.probabilities - probabilities.mean(1)).mean() < tolerance / 5
+    np.testing.assert_allclose(output.branch_affect, expected.affect, atol=tolerance)
