@@ -33,10 +33,8 @@ class EpochRow:
             measured = f"accuracy {self.valid_accuracy:.2f} %"
         else:
             measured = f"RMSE valence {self.rmse_valence:.3f}, arousal {self.rmse_arousal:.3f}"
-        return (
-            f"{self.stage}, {self.branches} branch{'es' * (self.branches > 1)}, epoch {self.epoch}: loss {self.train_loss:.4f}, {measured}, "
-            f"{self.seconds:.0f} s"
-        )
+        size = "1 branch" if self.branches == 1 else f"{self.branches} branches"
+        return f"{self.stage}, {size}, epoch {self.epoch}: loss {self.train_loss:.4f}, {measured}, {self.seconds:.0f} s"
 
 
 class History(list[EpochRow]):
