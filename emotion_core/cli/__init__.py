@@ -7,14 +7,17 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from emotion_core.cli import eval, export, infer, models, node, prepare, train
+from emotion_core.cli import bench, download, eval, export, infer, models, node, prepare, train, video
 from emotion_core.errors import EmotionError
 
 EXAMPLES = """\
 examples:
   emotion infer photo.jpg                       what do the faces in a photo show?
+  emotion video clip.mp4 --branches --out seen.mp4
   emotion node facial                           run the ROS 2 node on the topic `image`
   emotion models                                which models are here, and how good are they?
+  emotion bench                                 how fast are the networks on this machine?
+  emotion download yunet                        get the better one of the face detectors
   emotion train esr --data ferplus --out run    train the bundled network anew
   emotion eval --dataset ferplus --data ferplus --split valid
 
@@ -32,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show details of what is going on")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (infer, eval, prepare, train, export, models, node):
+    for module in (infer, video, eval, prepare, train, export, bench, models, download, node):
         module.add(commands)
     return parser
 
@@ -69,7 +72,7 @@ def _missing(error: ImportError) -> str:
     """What to install for a module that is not there."""
     name = (error.name or "").partition(".")[0]
     extras = {
-        "train": ("torch", "onnx", "onnxscript", "safetensors", "tensorboard"),
+        "train": ("torch", "onnx", "onnxscript", "safetensors", "tensorboard", "yaml"),
         "media": ("av", "matplotlib"),
     }
     for extra, modules in extras.items():

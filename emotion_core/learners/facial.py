@@ -7,7 +7,8 @@ Networks. AAAI 2020. https://arxiv.org/abs/2001.06338
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,11 @@ from emotion_core.report.progress import training_progress
 from emotion_core.runtime.card import COLOURS, PRECISIONS, ModelCard
 from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.vision.crop import resize_faces
+
+log = logging.getLogger(__name__)
+
+DOWNLOADS = {"data": "opendr-data", "image": "opendr-image", "video": "opendr-video", "pretrained": "esr9"}
+"""What the modes of ``download`` stand for among the known artifacts."""
 
 BATCH = 64
 """Most faces that ``infer`` gives the network at a time."""
@@ -137,10 +143,11 @@ class FacialEmotionLearner(Learner):
             EmotionError: data is missing or does not fit, or the folder holds the checkpoint of another run.
         """
         settings = self.config
-        data = [dataset, val_dataset, affect_dataset, affect_val_dataset]
-        for i, (kind, split) in enumerate((k, s) for k in (CATEGORICAL, DIMENSIONAL) for s in (1, 2)):
-            wanted = settings.categorical_train if kind == CATEGORICAL else settings.dimensional_finetune
-            data[i] = (data[i] or self._affectnet(kind, split)) if wanted else None
+        learn, tune = settings.categorical_train, settings.dimensional_finetune
+        train = (dataset or self._affectnet(CATEGORICAL, 1)) if learn else None
+        valid = (val_dataset or self._affectnet(CATEGORICAL, 2)) if learn else None
+        affect_train = (affect_dataset or self._affectnet(DIMENSIONAL, 1)) if tune else None
+        affect_valid = (affect_val_dataset or self._affectnet(DIMENSIONAL, 2)) if tune else None
         config = settings.training(replace(self._architecture, branches=settings.ensemble_size))
         folder = Path(settings.base_path_experiment) / settings.name_experiment
         start = None if settings.categorical_train else self.model
@@ -148,7 +155,8 @@ class FacialEmotionLearner(Learner):
             raise EmotionError(
                 "tuning valence and arousal needs trained branches: load a network, or set categorical_train=True"
             )
-        trainer = BranchwiseTrainer(config, folder, *data, model=start, device=self.device)
+        data = (train, valid, affect_train, affect_valid)
+        trainer = BranchwiseTrainer(config, folder, *data, start, self.device)
         if on_step is not None:
             history = trainer.run(on_step)
         else:
@@ -222,7 +230,7 @@ class FacialEmotionLearner(Learner):
         faces, is_batch = as_faces(input_batch)
         size = self.model.config
         # Resizing works on the scale of pixels, whatever they are stored as.
-        pixels = (face if face.dtype == np.uint8 else face * np.float32(255) for face in faces)
+        pixels: Iterator[Any] = (face if face.dtype == np.uint8 else face * np.float32(255) for face in faces)
         batch = np.concatenate([resize_faces(face[None], size.input_size, size.in_channels) for face in pixels])
         chunks = np.split(batch, range(BATCH, len(batch), BATCH))
         output = EnsembleOutput.concatenate([self._network(chunk) for chunk in chunks])
@@ -384,6 +392,34 @@ class FacialEmotionLearner(Learner):
                 "loss": round(before - after, 2),
             }
         return result
+
+    @staticmethod
+    def download(path: str | Path = "temp", mode: str = "data", url: str | None = None) -> Path:
+        """Get published files; they are checked where a hash is known, and never unpacked.
+
+        Args:
+            path: folder to write to.
+            mode: 'data' (OpenDR's few faces of AffectNet, a zip), 'image' and 'video' (its demo media), or
+                'pretrained' (ESR-9 by its authors, **not for commercial use**, to ``load`` from the returned folder).
+            url: folder to get the files from, in place of their publisher.
+
+        Returns:
+            The file, or for 'pretrained' the folder of files.
+
+        Raises:
+            EmotionError: another mode, or a file is not there, is another one, or cannot be written.
+        """
+        from emotion_core.runtime.artifacts import ARTIFACTS, fetch
+
+        if mode not in DOWNLOADS:
+            raise EmotionError(f"unknown mode {mode!r}: use one of {', '.join(DOWNLOADS)}")
+        artifacts = ARTIFACTS[DOWNLOADS[mode]]
+        if url is not None:
+            artifacts = tuple(replace(item, urls=(f"{url.rstrip('/')}/{item.name}",)) for item in artifacts)
+        for artifact in artifacts:
+            log.warning("getting %s from %s (licence: %s)", artifact.name, artifact.urls[0], artifact.licence)
+        files = [fetch(artifact, path) for artifact in artifacts]
+        return files[0] if len(files) == 1 else files[0].parent
 
     @property
     def _network(self) -> Network:

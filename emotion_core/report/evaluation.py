@@ -145,7 +145,8 @@ def evaluate_affect(output: EnsembleOutput, data: FaceDataset) -> AffectResult:
     if np.isnan(output.branch_affect).any():
         raise EmotionError("the model has no valence and arousal")
     return AffectResult(
-        *(agreement(truth[:, i], output.affect[:, i]) for i in range(2)),
+        agreement(truth[:, 0], output.affect[:, 0]),
+        agreement(truth[:, 1], output.affect[:, 1]),
         tuple(_pairs(np.sqrt(((output.branch_affect - truth[:, None]) ** 2).mean(0)))),
     )
 

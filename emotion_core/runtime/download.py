@@ -1,8 +1,7 @@
-"""Getting published files: resumed, checked and then renamed; nothing is ever unpacked or run.
+"""Getting one file: resumed, checked and then renamed; nothing is ever unpacked or run.
 
 Standard library only. ``http(s)://`` goes on where an interrupted download stopped (RFC 9110, section 14), ``ftp://``
-starts over, ``file://`` copies. ``$EMOTION_MIRROR`` holds URLs of folders, separated by spaces, that are asked first:
-``EMOTION_MIRROR=file:///media/usb`` works without a network.
+starts over, ``file://`` copies.
 """
 
 from __future__ import annotations
@@ -12,21 +11,17 @@ import errno
 import hashlib
 import http.client
 import json
-import os
 import re
 import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from emotion_core.errors import EmotionError
-from emotion_core.runtime.store import KNOWN_FILES, model_dir
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes in all, None where the server does not say."""
@@ -38,104 +33,6 @@ _CHUNK = 1 << 16
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP statuses that may pass
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """A published file.
-
-    Attributes:
-        name: of the file.
-        urls: where it is, in the order in which they are tried.
-        size: in bytes, None where it is not known.
-        sha256: hexadecimal, None where it is not known.
-        licence: what its authors allow.
-        description: what it is for.
-        folder: of the target folder, where it goes.
-        git_blob: what git calls the file in the repository that publishes it, a hash by which it is checked too.
-    """
-
-    name: str
-    urls: tuple[str, ...]
-    size: int | None
-    sha256: str | None
-    licence: str
-    description: str
-    folder: str = ""
-    git_blob: str | None = None
-
-
-def _esr9() -> tuple[Artifact, ...]:
-    repository = (
-        "https://raw.githubusercontent.com/siqueira-hc/"
-        "Efficient-Facial-Feature-Learning-with-Wide-Ensemble-based-Convolutional-Neural-Networks"
-    )
-    blobs = (
-        "e5d8b005b556e00db68b0b5d0bcee7102ccd9a3f",
-        "c4af83fd0c42e714c67b2ae937506d153f9bbe26",
-        "a79d5f10035c2ba76ec8b3bd8bb26b74057e27b7",
-        "c1296a8f4eed09b4409ea74a7733fdd4f098e886",
-        "5e9060dd4920f25c8222b7758d0774b62d922ffa",
-        "e21160368163d0c199ef16efa3a28b452c73d63b",
-        "618bd03d599da78cdd75ed58f3eeef0b0a650c48",
-        "db56e4b1aa42048f34cf4086593e37a5aabb5fce",
-        "280edf9afa2d24b4c81e817c24846c805166faf4",
-    )
-
-    def part(name: str, size: int | None, sha256: str | None, git_blob: str) -> Artifact:
-        return Artifact(
-            name,
-            tuple(
-                f"{repository}/{version}/model/ml/trained_models/esr_9/{name}"
-                for version in ("master", "5980cbf51bd2c4c64b6288d6c708e910479df025")
-            ),
-            size,
-            sha256,
-            "not for commercial use (its authors)",
-            "ESR-9 trained on AffectNet by its authors, about 81 MB; for `emotion export FOLDER`",
-            "esr_9",
-            git_blob,
-        )
-
-    base = "563215f7ae9487277f2da2f1b48d6d1e3b3de5daa1cf377429dd5368379acb97"
-    return (
-        part("Net-Base-Shared_Representations.pt", 1506551, base, "b24ff4f0c09969e497f5817b8214561822767be9"),
-        *(part(f"Net-Branch_{i}.pt", None, None, blob) for i, blob in enumerate(blobs, 1)),
-    )
-
-
-def _yunet() -> Artifact:
-    name = "face_detection_yunet_2023mar.onnx"
-    urls = tuple(
-        f"https://github.com/opencv/opencv_zoo/raw/{version}/models/face_detection_yunet/{name}"
-        for version in ("main", "966be4cb6eefc2a4f586ed0581bf4bbaa2533070")
-    )
-    known = KNOWN_FILES[name]
-    return Artifact(name, urls, 232589, known.sha256, known.licence, "YuNet, the better one of the face detectors")
-
-
-def _opendr(name: str, licence: str, description: str) -> Artifact:
-    # OpenDR has this by FTP only, and publishes no hashes.
-    url = f"ftp://opendrdata.csd.auth.gr/perception/facial_emotion_estimation/{name}"
-    return Artifact(name.rpartition("/")[2], (url,), None, None, licence, description, "opendr")
-
-
-ARTIFACTS: Mapping[str, tuple[Artifact, ...]] = MappingProxyType(
-    {
-        "yunet": (_yunet(),),
-        "esr9": _esr9(),
-        "opendr-data": (
-            _opendr(
-                "data/AffectNet_micro.zip",
-                "AffectNet: non-commercial research only",
-                "OpenDR's few faces of AffectNet in its folders, to try training and evaluation; stays packed",
-            ),
-        ),
-        "opendr-image": (_opendr("demo/sheldon.jpg", "not stated", "OpenDR's demo picture of a face"),),
-        "opendr-video": (_opendr("demo/big_bang.mp4", "not stated", "OpenDR's demo video of several faces"),),
-    }
-)
-"""What can be downloaded: the files behind each name."""
-
-
 class _InterruptedError(Exception):
     """What another attempt may mend."""
 
@@ -144,7 +41,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        before, after = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
+        before, after = scheme_of(req.full_url), scheme_of(newurl)
         if after not in ("http", "https") or (before == "https" and after != "https"):
             raise EmotionError(f"{req.full_url} redirects to {newurl}: expected {before}, refused; use another mirror")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -194,7 +91,7 @@ class _Transfer:
 
     def attempt(self) -> None:
         """Get what is missing; raises _InterruptedError, or EmotionError where trying again is in vain."""
-        scheme = urlsplit(self._url).scheme
+        scheme = scheme_of(self._url)
         if scheme == "file":
             self._file()
         elif self._size is None or self._part.size != self._size:  # else only its hash is left to check
@@ -206,11 +103,12 @@ class _Transfer:
         if parts.netloc not in ("", "localhost") or not source.is_file():
             raise EmotionError(f"{self._url}: there is no such file")
         try:
-            with source.open("rb") as stream:
-                self._part.begin({})
-                self._copy(stream.read1, 0, source.stat().st_size)
-        except PermissionError as error:
+            stream = source.open("rb")
+        except OSError as error:
             raise EmotionError(f"{self._url} cannot be read: {error.strerror}") from None
+        with stream:
+            self._part.begin({})
+            self._copy(stream.read1, 0, source.stat().st_size)
 
     def _ftp(self) -> None:
         with self._open({}) as response:
@@ -322,8 +220,8 @@ def download(
         EmotionError: the file is not there, is another one, was interrupted too often, or cannot be written.
     """
     path = Path(path)
-    if (scheme := urlsplit(url).scheme) not in ("http", "https", "ftp", "file"):
-        raise EmotionError(f"{url}: expected a URL of http, https, ftp or file, got {scheme or 'none'}")
+    if scheme_of(url) not in ("http", "https", "ftp", "file"):
+        raise EmotionError(f"expected a URL of http, https, ftp or file, got {url!r}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = _Part(path, url, checked=bool(sha256 or git_blob))
@@ -340,7 +238,7 @@ def download(
                         f"{url} did not come in {retries + 1} attempts ({error}): try again, or use a mirror"
                     ) from None
                 time.sleep(BACKOFF_S * 2**attempt)
-        if problem := _mismatch(part.path, sha256, git_blob):
+        if problem := mismatch(part.path, sha256, git_blob):
             part.clear()
             raise EmotionError(f"{url} is damaged or another file: {problem}")
         part.finish(path)
@@ -349,53 +247,6 @@ def download(
         reason = "the disk is full, make room" if full else f"{error.strerror or error}, choose another folder"
         raise EmotionError(f"{path} cannot be written: {reason}") from error
     return path
-
-
-def mirrors() -> list[str]:
-    """The URLs of folders in $EMOTION_MIRROR; raises EmotionError for one that is none."""
-    found = os.environ.get("EMOTION_MIRROR", "").split()
-    for url in found:
-        if urlsplit(url).scheme not in ("http", "https", "file"):
-            raise EmotionError(f"EMOTION_MIRROR: expected URLs of http, https or file, got {url!r}")
-    return found
-
-
-def target(artifact: Artifact, folder: str | Path | None = None) -> Path:
-    """Where the file goes below a folder, by default the model store."""
-    return (model_dir() if folder is None else Path(folder).expanduser()) / artifact.folder / artifact.name
-
-
-def is_here(artifact: Artifact, folder: str | Path | None = None) -> bool:
-    """Whether the file is there, and whole as far as its size and hashes are known."""
-    path = target(artifact, folder)
-    if not path.is_file() or artifact.size not in (None, path.stat().st_size):
-        return False
-    return not _mismatch(path, artifact.sha256, artifact.git_blob)
-
-
-def fetch(artifact: Artifact, folder: str | Path | None = None, **how: Any) -> Path:
-    """Get a published file from the first of mirrors and publishers that has it, unless it is here.
-
-    Args:
-        artifact: which.
-        folder: where to, by default the model store.
-        how: ``timeout_s``, ``retries`` and ``on_progress`` of ``download``.
-
-    Raises:
-        EmotionError: nobody has it; the message says why.
-    """
-    path = target(artifact, folder)
-    if is_here(artifact, folder):
-        return path
-    problems = []
-    for url in (*(f"{mirror.rstrip('/')}/{quote(artifact.name)}" for mirror in mirrors()), *artifact.urls):
-        try:
-            return download(url, path, sha256=artifact.sha256, git_blob=artifact.git_blob, size=artifact.size, **how)
-        except EmotionError as error:
-            if isinstance(error.__cause__, OSError):  # the disk is the same for every URL
-                raise
-            problems.append(str(error))
-    raise EmotionError("; ".join(problems))
 
 
 def digest(path: str | Path, algorithm: str = "sha256", head: bytes = b"") -> str:
@@ -407,13 +258,26 @@ def digest(path: str | Path, algorithm: str = "sha256", head: bytes = b"") -> st
     return result.hexdigest()
 
 
-def _mismatch(path: Path, sha256: str | None, git_blob: str | None) -> str:
-    """What was expected and found; empty where all is well."""
+def mismatch(path: Path, sha256: str | None, git_blob: str | None) -> str:
+    """What was expected and what a file holds, by the hashes that are known; empty where all is well.
+
+    Args:
+        path: a file.
+        sha256, git_blob: hexadecimal, None where not known; the second is what git calls the file.
+    """
     if sha256 and (found := digest(path)) != sha256.lower():
         return f"expected sha256 {sha256}, found {found}"
     if git_blob and (found := digest(path, "sha1", b"blob %d\0" % path.stat().st_size)) != git_blob.lower():
         return f"expected git blob {git_blob}, found {found}"
     return ""
+
+
+def scheme_of(url: str) -> str:
+    """The scheme of a URL, such as ``https``; empty for what is no URL."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
 
 
 def _words(cause: object, timeout_s: float) -> str:

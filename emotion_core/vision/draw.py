@@ -21,7 +21,7 @@ _PANEL_OPACITY = 0.72
 _DIM, _BRIGHT = (190, 190, 190), (255, 255, 255)
 
 
-def draw_estimates(image: Image, estimates: Sequence[EmotionEstimate], status: str = "") -> Image:
+def draw_estimates(image: Image, estimates: Sequence[EmotionEstimate], status: str = "", panels: bool = True) -> Image:
     """A copy of the image with every estimate drawn into it.
 
     Each face gets a box and a chip with label and probability; where there is room beside it that covers no
@@ -32,6 +32,7 @@ def draw_estimates(image: Image, estimates: Sequence[EmotionEstimate], status: s
         image: (H, W, 3) uint8, BGR; not changed.
         estimates: of this image; boxes may lie partly or wholly outside.
         status: a line as ``draw_status`` writes it, which the rest then keeps clear of.
+        panels: whether to draw the panels too; without them, boxes and chips only.
 
     Returns:
         (H, W, 3) uint8, BGR.
@@ -51,6 +52,8 @@ def draw_estimates(image: Image, estimates: Sequence[EmotionEstimate], status: s
     for rect, estimate in reversed(boxes):
         others = [r for r, _ in boxes if r is not rect]
         taken.append(_draw_chip(canvas, rect, estimate, scale, taken, others))
+    if not panels:
+        return canvas
     blocked = taken + [rect for rect, _ in boxes]
     for rect, estimate in reversed(boxes):
         panel = _draw_panel(canvas, rect, estimate, scale, blocked)

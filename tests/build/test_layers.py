@@ -18,9 +18,12 @@ ROS = {
     "visualization_msgs",
 }  # fmt: skip
 # What only the extras install: a module that needs one at its top is not part of a running node.
-EXTRAS = {"av", "matplotlib", "onnx", "onnxscript", "safetensors", "sklearn", "tensorboard", "torch"}
+EXTRAS = {"av", "matplotlib", "onnx", "onnxscript", "safetensors", "sklearn", "tensorboard", "torch", "yaml"}
 # Where such modules may lie.
-HEAVY = ("emotion_core.learners", "emotion_core.models", "emotion_core.report", "emotion_core.runtime.export")
+HEAVY = (
+    "emotion_core.learners", "emotion_core.models", "emotion_core.report", "emotion_core.runtime.export",
+    "emotion_core.runtime.onnx_file", "emotion_core.runtime.quantize",
+)  # fmt: skip
 
 
 def modules(package: str) -> list[str]:

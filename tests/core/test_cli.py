@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-SUBCOMMANDS = ("infer", "eval", "prepare", "train", "export", "models", "node")
+SUBCOMMANDS = ("infer", "video", "eval", "prepare", "train", "export", "bench", "models", "download", "node")
 
 
 def emotion(*args: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

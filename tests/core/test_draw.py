@@ -185,6 +185,15 @@ def test_a_bar_is_as_long_as_its_probability() -> None:
     assert bar(0.5) == full // 2
 
 
+def test_without_panels_boxes_and_chips_stay_as_they_are(chips: list[Rect]) -> None:
+    box = Box(200, 100, 100, 60)
+    full, bare = (draw_estimates(grey(), [estimate(box)], panels=panels) for panels in (True, False))
+    assert chips[0] == chips[1]
+    left, top, wide, _ = changed(full, bare)
+    assert left > box.x + box.width and top == box.y and wide > 100
+    assert (bare[(full != bare).any(axis=2)] == 128).all()
+
+
 def test_no_panel_where_it_would_cover_another_face() -> None:
     alone = draw_estimates(grey(), [estimate(Box(270, 200, 100, 120))])
     assert changed(grey(), alone)[2] > 200

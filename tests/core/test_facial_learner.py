@@ -305,6 +305,33 @@ def test_wrong_optimisations_are_refused(trained):
         trained[0].optimize(precision="int8")
 
 
+def test_download_gets_a_folder_that_loads(tmp_path, monkeypatch):
+    """From a folder in the place of the publisher; the network of the drawn weights is small, the hashes are ours."""
+    import hashlib
+
+    from emotion_core.runtime import artifacts
+
+    learner = small(tmp_path)
+    source = learner.save(path=tmp_path / "published", model_name="x")
+    names = [BASE_FILE, BRANCH_FILE.format(1), BRANCH_FILE.format(2)]
+    published = tuple(
+        artifacts.Artifact(
+            name, ("http://127.0.0.1:9/",), None, hashlib.sha256((source / name).read_bytes()).hexdigest(), "none", "",
+            "esr_9",
+        )
+        for name in names
+    )  # fmt: skip
+    monkeypatch.setattr(artifacts, "ARTIFACTS", {"esr9": published})
+    folder = FacialEmotionLearner.download(tmp_path / "got", "pretrained", source.as_uri())
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    loaded = small(tmp_path)
+    loaded.init_model(2)
+    loaded.load(2, folder)
+    assert loaded.infer(faces(3).faces)[0] == learner.infer(faces(3).faces)[0]
+    with pytest.raises(EmotionError, match="unknown mode 'weights': use one of data, image, video, pretrained"):
+        FacialEmotionLearner.download(tmp_path, "weights")
+
+
 def test_reset_forgets(trained, tmp_path):
     learner = small(tmp_path)
     fresh = learner.infer(faces(4).faces)[0]

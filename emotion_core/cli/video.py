@@ -1,0 +1,325 @@
+"""``emotion video``: label the faces in pictures, in videos and before a camera, branch by branch."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import json
+import logging
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_core.errors import EmotionError
+from emotion_core.files import atomic_write
+from emotion_core.report.sinks import PictureSink, Sink, VideoSink, WindowSink
+from emotion_core.runtime.store import DEFAULT_MODEL
+from emotion_core.vision.detect import DETECTORS
+
+if TYPE_CHECKING:
+    from emotion_core.runtime.ensemble import EnsembleOutput
+    from emotion_core.types import EmotionEstimate, Image
+    from emotion_core.vision.frames import FrameSource
+
+_LINE_S = 10.0
+"""Where there is no terminal, a line tells of every ten seconds of the media."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "video",
+        help="label the faces in a picture, a video, a folder or before a camera",
+        description="Find, follow and label faces. Without --out a window shows the result until q or Esc is "
+        "pressed. What is drawn of a video is smoothed over time; the table holds the values of each frame alone. A "
+        "frame that cannot be read or processed is counted, and the rest goes on.",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="picture, video, folder of pictures, or index of a camera")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="model name or path (default: %(default)s)")
+    parser.add_argument("--detector", default="auto", choices=DETECTORS, help="face detector (default: %(default)s)")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="the .mp4 to write; of a picture .png or .jpg; of a folder .mp4, or a folder for its pictures one by one",
+    )
+    parser.add_argument("--csv", metavar="FILE", help="write a row for each frame, face and member of the ensemble")
+    parser.add_argument("--every", type=_count, default=1, metavar="N", help="process each Nth frame (default: all)")
+    parser.add_argument("--branches", action="store_true", help="show beside the frame what each branch says")
+    parser.add_argument(
+        "--gradcam",
+        action="store_true",
+        help="and which part of the face made it say so (takes torch, and M's .safetensors beside its .onnx)",
+    )
+    parser.add_argument(
+        "--size", type=_size, metavar="WxH", help="of the result (default: the frame's; 1280x720 with branches)"
+    )
+    parser.add_argument("--duration", type=_seconds, default=math.inf, metavar="S", help="stop after S seconds")
+    parser.add_argument("--json", action="store_true", help="print a JSON line about the run at its end")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Process the source; 130 when interrupted before its end."""
+    from emotion_core.report.observer import Observer
+    from emotion_core.vision.frames import IMAGE_SUFFIXES, STILLS_RATE_HZ, open_frames
+
+    path = Path(args.source).expanduser()
+    tally, interrupted = _Tally(), False
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_frames(args.source))
+        folder = not source.is_live and path.is_dir()
+        picture = not source.is_live and not folder and path.suffix.lower() in IMAGE_SUFFIXES
+        stills = picture or (folder and Path(args.out or "").suffix.lower() != ".mp4")
+        observer = Observer(
+            args.model,
+            args.detector,
+            stills=stills,
+            period_s=args.every / (source.rate_hz or STILLS_RATE_HZ),
+            size=args.size,
+            panel=args.branches,
+            gradcam=args.gradcam,
+        )
+        table = stack.enter_context(_table(_writable(args.csv, path), observer.labels)) if args.csv else None
+        sink = stack.enter_context(contextlib.closing(_sink(args, source, path, picture, stills)))
+        try:
+            with _progress(_length_s(args, source, stills, path)) as tell:
+                for index, stamp_s, image, name in _frames(source, path, folder and stills, tally):
+                    if stamp_s >= args.duration and not stills:
+                        break
+                    tally.frames += 1
+                    if index % args.every:
+                        continue
+                    try:
+                        estimates = observer.look(image, stamp_s)
+                        drawn = observer.draw(image, stamp_s) if sink.shows else None
+                    except Exception as error:  # whatever is wrong with this frame, the next may be well
+                        tally.fail(error)
+                        continue
+                    tally.add(estimates, stamp_s)
+                    if table is not None and observer.output is not None:
+                        table.add(index, stamp_s, estimates, observer.output)
+                    if drawn is not None and not sink.put(drawn, stamp_s, name):
+                        break
+                    tell(stamp_s, tally.processed)
+        except KeyboardInterrupt:
+            interrupted = True
+        tally.check(args.source, interrupted)
+        sink.close()
+        report = {"source": args.source, "model": observer.model, "detector": observer.detector}
+        report |= tally.report(source.skipped) | {"written": sink.written, "out": args.out, "csv": args.csv}
+    print(json.dumps(report) if args.json else _sentence(report))
+    return 130 if interrupted and not source.is_live else 0
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < (value := float(text)) < math.inf:
+            return value
+    raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and 16 <= int(part) <= 7680 for part in parts):
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT in pixels, each of 16 to 7680, got {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
+def _writable(name: str, source: Path) -> Path:
+    """The path of a result, its folder made; raises EmotionError where the source itself would be overwritten."""
+    path = Path(name).expanduser()
+    if path.exists() and source.exists() and path.samefile(source):
+        raise EmotionError(f"{path} is the source itself: name another file")
+    _make(path.parent)
+    return path
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EmotionError(f"the folder {folder} cannot be made: {error.strerror}") from None
+
+
+def _frames(
+    source: FrameSource, path: Path, one_by_one: bool, tally: _Tally
+) -> Iterator[tuple[int, float, Image, str]]:
+    """Index, time in seconds, picture and name of each frame; an end before its time is told, not raised."""
+    from emotion_core.vision.frames import IMAGE_SUFFIXES, STILLS_RATE_HZ, open_frames
+
+    if one_by_one:
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+        for index, file in enumerate(files):
+            try:
+                image, _ = next(iter(open_frames(str(file))))
+            except EmotionError as error:
+                tally.fail(error)
+            else:
+                yield index, index / STILLS_RATE_HZ, image, file.stem
+        return
+    try:
+        for index, (image, stamp_s) in enumerate(source):
+            yield index, stamp_s, image, path.stem
+    except EmotionError as error:
+        if not tally.processed:
+            raise
+        _LOG.warning("%s", error)
+
+
+class _Tally:
+    """What has happened so far."""
+
+    def __init__(self) -> None:
+        self.frames = self.processed = self._failed = self._faces = 0
+        self._stamp_s, self._first = 0.0, ""
+        self._tracks: set[str] = set()
+        self._labels: Counter[str] = Counter()
+
+    def add(self, estimates: Sequence[EmotionEstimate], stamp_s: float) -> None:
+        self.processed, self._faces, self._stamp_s = self.processed + 1, self._faces + len(estimates), stamp_s
+        self._tracks |= {estimate.track_id for estimate in estimates if estimate.track_id}
+        self._labels.update(estimate.label for estimate in estimates)
+
+    def fail(self, error: Exception) -> None:
+        if not self._failed:
+            self._first = f"{error}" if isinstance(error, EmotionError) else f"{type(error).__name__}: {error}"
+            _LOG.warning("a frame is left out: %s", self._first)
+        self._failed += 1
+
+    def check(self, source: str, interrupted: bool) -> None:
+        """Raise EmotionError where nothing at all could be processed."""
+        if not self.processed and not interrupted:
+            raise EmotionError(f"{source}: expected frames, but all {self._failed} failed: {self._first}")
+
+    def report(self, skipped: int) -> dict[str, Any]:
+        return {
+            "frames": self.frames,
+            "processed": self.processed,
+            "bad": self._failed + skipped,
+            "seconds": round(self._stamp_s, 6),
+            "faces": self._faces,
+            "tracks": len(self._tracks),
+            "labels": dict(self._labels.most_common()),
+        }
+
+
+def _sentence(report: dict[str, Any]) -> str:
+    labels = ", ".join(f"{label} {count}" for label, count in report["labels"].items()) or "nobody"
+    bad = f", {report['bad']} bad" if report["bad"] else ""
+    written = ", ".join(str(report[name]) for name in ("out", "csv") if report[name])
+    return f"{report['source']}: {report['processed']} of {report['frames']} frames processed{bad}; seen: {labels}" + (
+        f"; wrote {written}" if written else ""
+    )
+
+
+class _Table:
+    """Rows of a table, each frame's own values without smoothing."""
+
+    def __init__(self, file: Any, labels: tuple[str, ...]) -> None:
+        self._labels, self._writer = labels, csv.writer(file, lineterminator="\n")
+        names = ("frame", "stamp_s", "track_id", "branch", "label", "confidence", "valence", "arousal")
+        self._writer.writerow((*names, *(f"p_{label}" for label in labels)))
+
+    def add(self, index: int, stamp_s: float, estimates: Sequence[EmotionEstimate], output: EnsembleOutput) -> None:
+        for i, estimate in enumerate(estimates):
+            common = (index, f"{stamp_s:.6f}", estimate.track_id)
+            members = zip(output.branch_probabilities[i], output.branch_affect[i], strict=True)
+            self._row(common, "ensemble", output.probabilities[i], output.affect[i])
+            for branch, (probabilities, affect) in enumerate(members, 1):
+                self._row(common, branch, probabilities, affect)
+
+    def _row(self, common: tuple[object, ...], branch: object, probabilities: Any, affect: Any) -> None:
+        winner = int(np.argmax(probabilities))
+        values = (probabilities[winner], *affect, *probabilities)
+        numbers = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
+        self._writer.writerow((*common, branch, self._labels[winner], *numbers))
+
+
+@contextlib.contextmanager
+def _table(path: Path, labels: tuple[str, ...]) -> Iterator[_Table]:
+    """A CSV file that is whole or absent."""
+    try:
+        with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            yield _Table(file, labels)
+    except OSError as error:
+        raise EmotionError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _sink(args: argparse.Namespace, source: FrameSource, path: Path, picture: bool, stills: bool) -> Sink:
+    """What --out asks for, else a window; nothing where only the table is wanted and there is no window."""
+    from emotion_core.vision.frames import IMAGE_SUFFIXES
+
+    if args.out is None:
+        try:
+            return WindowSink(f"emotion video {args.source}", waits=stills)
+        except EmotionError as error:
+            if args.csv:
+                return Sink()
+            raise EmotionError(f"{error}: add --out FILE to write the result") from None
+    out = _writable(args.out, path)
+    kind = "a picture" if picture else "a folder" if stills else "a video"
+    if picture and out.suffix.lower() not in IMAGE_SUFFIXES:
+        raise EmotionError(f"--out {out}: expected a file ending in .png or .jpg, for {args.source} is a picture")
+    if not stills and out.suffix.lower() != ".mp4":
+        raise EmotionError(f"--out {out}: expected a file ending in .mp4, for {args.source} is {kind}")
+    if stills and not picture:
+        if out.suffix and not out.is_dir():
+            raise EmotionError(
+                f"--out {out}: expected a folder or a file ending in .mp4, for {args.source} is a folder"
+            )
+        _make(out)
+    if stills:
+        return PictureSink(out, picture)
+    return VideoSink(out, (source.rate_hz or 30.0) / args.every, source.is_live)
+
+
+def _length_s(args: argparse.Namespace, source: FrameSource, stills: bool, path: Path) -> float | None:
+    """Seconds that there are to process, None where that is not known."""
+    length = math.inf
+    if not (stills or source.is_live or path.is_dir()):
+        import av
+
+        with contextlib.suppress(Exception), av.open(str(path)) as container:  # a guess for the progress only
+            length = (container.duration or math.inf) / 1e6
+    length = min(length, args.duration)
+    return length if math.isfinite(length) else None
+
+
+@contextlib.contextmanager
+def _progress(length_s: float | None) -> Iterator[Callable[[float, int], None]]:
+    """A bar on a terminal, plain lines elsewhere; takes the time in the media and the frames processed."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("0 frames", total=length_s)
+            yield lambda stamp_s, count: bar.update(task, completed=stamp_s, description=f"{count} frames")
+        return
+    told = 0
+
+    def tell(stamp_s: float, count: int) -> None:
+        nonlocal told
+        if int(stamp_s / _LINE_S) > told:
+            told = int(stamp_s / _LINE_S)
+            of = f" of {length_s:.0f}" if length_s else ""
+            print(f"{stamp_s:.0f}{of} s, {count} frames", file=sys.stderr, flush=True)
+
+    yield tell
