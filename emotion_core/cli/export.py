@@ -40,15 +40,13 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export and say where to."""
-    import tempfile
     from dataclasses import replace
 
     from emotion_core.data.registry import open_dataset
     from emotion_core.labels import AFFECTNET
     from emotion_core.models.files import architecture_of, load_network, load_original
     from emotion_core.runtime.card import COLOURS, ModelCard
-    from emotion_core.runtime.export import export_onnx
-    from emotion_core.runtime.quantize import calibration_faces, convert_float16, quantize_int8
+    from emotion_core.runtime.quantize import export_as
 
     if args.precision == "int8" and not args.data:
         raise EmotionError("int8 needs faces to calibrate on: give the training data with --data DIR")
@@ -69,17 +67,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         model, card = load_network(source)
         card = replace(card, name=args.name or card.name)
-    if args.precision == "float32":
-        card = export_onnx(model, card, out)
-    else:
-        with tempfile.TemporaryDirectory(prefix="emotion-") as folder:
-            exact = Path(folder) / "float32.onnx"
-            export_onnx(model, card, exact)
-            if args.precision == "float16":
-                card = convert_float16(exact, out)
-            else:
-                data = open_dataset(args.dataset, args.data, "train")
-                card = quantize_int8(exact, calibration_faces(data, card), out)
+    faces = open_dataset(args.dataset, args.data, "train") if args.precision == "int8" else None
+    card = export_as(args.precision, model, card, out, faces)
     print(f"{out}: {card.name}, {card.precision}, {out.stat().st_size / 1e6:.2f} MB; card beside it")
     if args.data:
         _measure(args, out)

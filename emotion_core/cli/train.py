@@ -127,7 +127,8 @@ def run_esr(args: argparse.Namespace) -> int:
     import torch
 
     from emotion_core.data.ferplus import load_ferplus
-    from emotion_core.learners.esr import EsrTrainer, EsrTrainingConfig, write_result
+    from emotion_core.learners.esr import EsrTrainer, write_result
+    from emotion_core.learners.esr_config import EsrTrainingConfig
     from emotion_core.learners.memory import reuse_freed_memory
     from emotion_core.report.progress import training_progress
 

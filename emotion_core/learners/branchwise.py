@@ -18,7 +18,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,14 @@ from torch.utils.data import DataLoader, Dataset
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.data.subset import Subset, balanced_indices
 from emotion_core.errors import EmotionError
-from emotion_core.learners.augment import PAPER, AugmentConfig, augment
+from emotion_core.learners.augment import augment
+from emotion_core.learners.branchwise_config import CATEGORICAL, DIMENSIONAL, BranchwiseConfig, Stage
 from emotion_core.learners.diversity import diversity_loss
 from emotion_core.learners.history import EpochRow, History
 from emotion_core.learners.network import TorchNetwork
 from emotion_core.learners.processes import Processes
 from emotion_core.models.attention import Attention
-from emotion_core.models.esr import Esr, EsrConfig
+from emotion_core.models.esr import Esr
 from emotion_core.models.files import save_tensors
 from emotion_core.report.evaluation import evaluate_affect, evaluate_categories, run_network
 from emotion_core.vision.crop import resize_faces
@@ -44,73 +45,8 @@ from emotion_core.vision.crop import resize_faces
 log = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
-CATEGORICAL, DIMENSIONAL = "categorical", "dimensional"
 Progress = Callable[["Stage", int, float, float], None]
 """Called after each step with the stage, its epoch (from 1), the share of the whole training done, and the loss."""
-
-
-@dataclass(frozen=True)
-class BranchwiseConfig:
-    """What determines the trained weights, besides the data; the defaults are the authors' for AffectNet."""
-
-    model: EsrConfig = field(default_factory=EsrConfig)
-    categorical: bool = True
-    """Train the branches; otherwise only the heads for valence and arousal."""
-    dimensional: bool = True
-    """Tune the heads for valence and arousal."""
-    first_epochs: int = 50
-    later_epochs: int = 20
-    """Epochs of each branch after the first."""
-    tuning_epochs: int = 20
-    batch_size: int = 32
-    """Of each process."""
-    lr: float = 0.1
-    older_lr: float = 0.1
-    """The base and the older branches learn at this share of lr; 0 freezes them, as for CK+."""
-    tuning_lr: float = 0.01
-    momentum: float = 0.9
-    step_epochs: int = 10
-    step_factor: float = 0.5
-    """The rate is multiplied by step_factor every step_epochs, anew for each branch."""
-    per_class: int = 5000
-    """Most faces of a class in a branch's subset, and of a quadrant of the plane in the tuning's."""
-    validation_interval: int = 1
-    augment: AugmentConfig = PAPER
-    bfloat16: bool = False
-    """Compute in bfloat16 where that is safe, weights stay float32."""
-    workers: int = 0
-    """Processes that read faces."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, low in (
-            ("first_epochs", 1), ("later_epochs", 1), ("tuning_epochs", 1), ("batch_size", 1), ("step_epochs", 1),
-            ("per_class", 1), ("validation_interval", 1), ("workers", 0), ("seed", 0), ("older_lr", 0),
-        ):  # fmt: skip
-            if getattr(self, name) < low:
-                raise EmotionError(f"{name} must be at least {low}, got {getattr(self, name)}")
-        for name in ("lr", "tuning_lr", "step_factor"):
-            if not getattr(self, name) > 0:
-                raise EmotionError(f"{name} must be positive, got {getattr(self, name)}")
-        if not 0 <= self.momentum < 1:
-            raise EmotionError(f"momentum must be in [0, 1), got {self.momentum}")
-        if not (self.categorical or self.dimensional):
-            raise EmotionError("nothing to train: switch categorical or dimensional training on")
-
-    def stages(self) -> list[Stage]:
-        """What is trained, in order."""
-        counts = range(1, self.model.branches + 1) if self.categorical else ()
-        stages = [Stage(CATEGORICAL, n, self.first_epochs if n == 1 else self.later_epochs) for n in counts]
-        return stages + [Stage(DIMENSIONAL, self.model.branches, self.tuning_epochs)] * self.dimensional
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One part of the training: ``kind``, size of the ensemble, number of epochs."""
-
-    kind: str
-    branches: int
-    epochs: int
 
 
 @dataclass

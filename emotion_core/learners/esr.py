@@ -12,22 +12,22 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from emotion_core.data.dataset import FaceSet
 from emotion_core.errors import EmotionError
 from emotion_core.files import atomic_write
-from emotion_core.labels import AFFECT_COORDINATES
-from emotion_core.learners.augment import AugmentConfig, augment
+from emotion_core.learners.affect import fit_affect, predict
+from emotion_core.learners.augment import augment
+from emotion_core.learners.esr_config import EsrTrainingConfig
 from emotion_core.learners.memory import reuse_freed_memory
-from emotion_core.models.esr import PRESETS, Esr, EsrConfig
+from emotion_core.models.esr import Esr
 from emotion_core.runtime.card import ModelCard
 
 log = logging.getLogger(__name__)
@@ -36,91 +36,6 @@ CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.csv"
 LICENCE = "Apache-2.0; trained on FER2013 images, whose own terms apply"
 COLUMNS = ("epoch", "lr", "train_loss", "valid_accuracy", "branch_accuracy", "seconds")
-
-
-@dataclass(frozen=True)
-class EsrTrainingConfig:
-    """What determines the trained weights, besides the data.
-
-    The learning rate rises linearly to ``lr`` during the first ``warmup`` share of all steps and then falls to zero
-    along a half cosine. The base, which receives gradients from every branch, learns at ``lr / branches``. The
-    published weights are an exponential moving average (EMA) of the trained ones, batch statistics included.
-    """
-
-    model: EsrConfig = field(default_factory=lambda: PRESETS["esr_compact"])
-    epochs: int = 60
-    batch_size: int = 128
-    lr: float = 0.1
-    warmup: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    ema_decay: float = 0.998
-    seed: int = 0
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    calm_epochs: int = 8
-    """During this many epochs at the end the augmentation is calmed, see AugmentConfig.calmed."""
-    resolutions: tuple[tuple[int, int], ...] = ((0, 32), (28, 40), (48, 48))
-    """(epoch, side in pixels): from this epoch on, counted from 0, faces are drawn at this size. Small faces first
-    make an epoch cheap while the network still learns coarse things. Empty: always at the network's input size.
-
-    Tan, Le: EfficientNetV2: Smaller Models and Faster Training. ICML 2021, section 4.
-    """
-    prune: float = 0.5
-    """Share of the faces with a loss below the mean that an epoch leaves out; the others of these count the more.
-
-    Qin et al.: InfoBatch: Lossless Training Speed Up by Unbiased Dynamic Data Pruning. ICLR 2024.
-    """
-    unpruned_epochs: int = 6
-    """Epochs at the end that use every face."""
-    teacher_weight: float = 0.3
-    """Share of the teacher's probabilities in the targets, when a teacher is given."""
-
-    def __post_init__(self) -> None:
-        for name, ok, want in (
-            ("epochs", self.epochs >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 2, "at least 2"),
-            ("lr", self.lr > 0, "positive"),
-            ("warmup", 0 <= self.warmup < 1, "in [0, 1)"),
-            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
-            ("weight_decay", self.weight_decay >= 0, "at least 0"),
-            ("calm_epochs", self.calm_epochs >= 0, "at least 0"),
-            ("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)"),
-            ("prune", 0 <= self.prune < 1, "in [0, 1)"),
-            ("unpruned_epochs", self.unpruned_epochs >= 0, "at least 0"),
-            ("teacher_weight", 0 <= self.teacher_weight <= 1, "in [0, 1]"),
-            ("resolutions", all(e >= 0 and s >= 8 for e, s in self.resolutions), "epoch:side with a side of 8 or more"),
-        ):
-            if not ok:
-                raise EmotionError(f"{name} must be {want}, got {getattr(self, name)}")
-
-    def side(self, epoch: int) -> int:
-        """Side in pixels of the faces in this epoch."""
-        reached = [(start, side) for start, side in self.resolutions if start <= epoch]
-        return max(reached)[1] if reached else self.model.input_size
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready dictionary."""
-        return {**asdict(self), "model": self.model.to_dict()}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> EsrTrainingConfig:
-        """From settings such as ``to_dict`` gives; ``model`` may be the name of a preset.
-
-        Raises:
-            EmotionError: a setting is unknown, of another type or out of range.
-        """
-        settings = dict(data)
-        try:
-            model = settings.pop("model", "esr_compact")
-            if isinstance(model, str) and model not in PRESETS:
-                raise EmotionError(f"unknown model {model!r}: use one of {', '.join(PRESETS)}, or its layers")
-            settings["model"] = PRESETS[model] if isinstance(model, str) else EsrConfig.from_dict(model)
-            settings["augment"] = AugmentConfig(**settings.get("augment", {}))
-            if "resolutions" in settings:
-                settings["resolutions"] = tuple((int(epoch), int(side)) for epoch, side in settings["resolutions"])
-            return cls(**settings)
-        except (TypeError, ValueError) as error:
-            raise EmotionError(f"these are no settings of a training: {error}") from None
 
 
 @dataclass
@@ -363,45 +278,6 @@ def distribution_loss(logits: Tensor, targets: Tensor) -> Tensor:
         targets: (N, classes), rows sum to 1.
     """
     return -(targets[:, None] * logits.log_softmax(-1)).sum((1, 2))
-
-
-@torch.no_grad()
-def predict(model: Esr, faces: NDArray[np.uint8], batch_size: int = 256) -> Tensor:
-    """Logits (N, branches, classes) of grey faces (N, S, S) uint8, in eval mode."""
-    model.eval()
-    tensors = torch.from_numpy(np.ascontiguousarray(faces))[:, None].split(batch_size)
-    return torch.cat([model(batch.float() / 255).logits for batch in tensors])
-
-
-@torch.no_grad()
-def fit_affect(model: Esr, data: FaceSet) -> None:
-    """Fit each branch's ``fc_dimensional`` by ridge regression and leave everything else as it is.
-
-    The target of a face is the expected position of its votes in the valence-arousal plane, the mean of
-    AFFECT_COORDINATES weighted by the label distribution: derived from categories, not annotated. Votes for a label
-    without coordinates do not count, and a face with no other votes is left out.
-    """
-    known = torch.tensor([name in AFFECT_COORDINATES for name in data.labels])
-    coordinates = torch.tensor([AFFECT_COORDINATES.get(name, (0.0, 0.0)) for name in data.labels])
-    weights = torch.from_numpy(data.distributions) * known
-    used = weights.sum(1) > 0
-    targets = (weights @ coordinates)[used] / weights.sum(1, keepdim=True)[used]  # (N, 2)
-    logits = predict(model, data.faces[used.numpy()])  # (N, branches, classes)
-    for b, branch in enumerate(model.branches()):
-        weight, bias = _ridge(branch.affect_features(logits[:, b]).double(), targets.double())
-        branch.fc_dimensional.weight.copy_(weight.T)
-        branch.fc_dimensional.bias.copy_(bias)
-
-
-def _ridge(features: Tensor, targets: Tensor, penalty: float = 1e-3) -> tuple[Tensor, Tensor]:
-    """Weights (F, 2) and bias (2,) of the least squares fit of (N, F) to (N, 2), the weights slightly held back.
-
-    Probabilities sum to 1 and some hardly vary: without the penalty their weights would be arbitrarily large.
-    """
-    centred = features - features.mean(0)
-    covariance = centred.T @ centred / len(features) + penalty * torch.eye(features.shape[1], dtype=features.dtype)
-    weight = torch.linalg.solve(covariance, centred.T @ (targets - targets.mean(0)) / len(features))
-    return weight, targets.mean(0) - features.mean(0) @ weight
 
 
 def _parameter_groups(model: Esr, config: EsrTrainingConfig) -> list[dict[str, Any]]:

@@ -20,7 +20,8 @@ from emotion_core.data.dataset import FaceDataset
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
 from emotion_core.learners.base import Learner
-from emotion_core.learners.branchwise import CATEGORICAL, DIMENSIONAL, BranchwiseTrainer, Progress
+from emotion_core.learners.branchwise import BranchwiseTrainer, Progress
+from emotion_core.learners.branchwise_config import CATEGORICAL, DIMENSIONAL
 from emotion_core.learners.category import Category, as_faces
 from emotion_core.learners.facial_config import FacialLearnerConfig
 from emotion_core.learners.network import TorchNetwork
@@ -36,7 +37,7 @@ from emotion_core.models.files import (
 )
 from emotion_core.report.evaluation import Network, evaluate_affect, evaluate_categories, run_network
 from emotion_core.report.progress import training_progress
-from emotion_core.runtime.card import COLOURS, PRECISIONS, ModelCard
+from emotion_core.runtime.card import COLOURS, ModelCard
 from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.vision.crop import resize_faces
 
@@ -298,8 +299,8 @@ class FacialEmotionLearner(Learner):
     ) -> None:
         """Read a network from a folder.
 
-        What ``save`` wrote is rebuilt as its card says. A folder without a card is taken for the authors' files, of
-        the architecture of this learner.
+        What ``save`` wrote is rebuilt from the one file with its card. A folder without one is taken for the authors'
+        files, of the architecture of this learner.
 
         Args:
             ensemble_size: number of branches to take, at most as many as there are.
@@ -313,22 +314,23 @@ class FacialEmotionLearner(Learner):
         folder = Path(path_to_saved_network)
         if not folder.is_dir():
             raise EmotionError(f"there is no folder {folder}: give the one that save() wrote, or the authors' files")
-        config, labels, training = self._architecture, self.labels, {"data": "unknown"}
         if cards := sorted(folder.glob("*.safetensors")):
             own = folder / f"{self.config.name_experiment}.safetensors"
             if own not in cards and len(cards) > 1:
                 raise EmotionError(f"{folder} holds several networks: name one with name_experiment")
-            network, card = load_network(own if own in cards else cards[0])
-            config, labels, training = network.config, card.labels, card.training or training
-            if config.branches < ensemble_size:
+            model, card = load_network(own if own in cards else cards[0])
+            if model.config.branches < ensemble_size:
                 raise EmotionError(
-                    f"{folder} holds {config.branches} branches, ensemble_size asks for {ensemble_size}: "
-                    f"load it with ensemble_size={config.branches}"
+                    f"{folder} holds {model.config.branches} branches, ensemble_size asks for {ensemble_size}: "
+                    f"load it with ensemble_size={model.config.branches}"
                 )
-        self.model = load_original(
-            folder, replace(config, branches=ensemble_size), file_name_base_network, file_name_conv_branch
-        ).to(self.device)
-        self._architecture, self.labels, self._training = self.model.config, tuple(labels), training
+            model.keep_branches(ensemble_size)
+            self.labels, self._training = tuple(card.labels), card.training or {"data": "unknown"}
+        else:
+            config = replace(self._architecture, branches=ensemble_size)
+            model = load_original(folder, config, file_name_base_network, file_name_conv_branch)
+            self._training = {"data": "unknown"}
+        self.model, self._architecture = model.to(self.device), model.config
         self.classifier = None
         if fix_backbone:
             for parameter_name, parameter in self.model.named_parameters():
@@ -355,30 +357,17 @@ class FacialEmotionLearner(Learner):
         Raises:
             EmotionError: another precision, no calibration faces, or the export differs from torch.
         """
-        from emotion_core.runtime.export import export_onnx
-        from emotion_core.runtime.quantize import calibration_faces, convert_float16, quantize_int8
+        from emotion_core.runtime.quantize import export_as
         from emotion_core.runtime.session import FaceClassifier
 
-        if precision not in PRECISIONS:
-            raise EmotionError(f"unknown precision {precision!r}: use one of {', '.join(PRECISIONS)}")
-        if precision == "int8" and calibration is None:
-            raise EmotionError("int8 needs training faces to measure ranges on: pass calibration=dataset")
-        folder = Path(self.config.temp_path)
+        folder, name = Path(self.config.temp_path), self.config.name_experiment
         folder.mkdir(parents=True, exist_ok=True)
-        name = self.config.name_experiment
-        exact = folder / f"{name}.onnx"
-        card = self._card(name, self.model)
-        device = next(self.model.parameters()).device
+        chosen = folder / (f"{name}.onnx" if precision == "float32" else f"{name}_{precision}.onnx")
         try:
-            export_onnx(self.model.cpu(), card, exact, do_constant_folding)
+            card = self._card(name, self.model)
+            export_as(precision, self.model.cpu(), card, chosen, calibration, do_constant_folding)
         finally:
-            self.model.to(device)
-        chosen = exact if precision == "float32" else folder / f"{name}_{precision}.onnx"
-        if precision == "float16":
-            convert_float16(exact, chosen)
-        elif precision == "int8":
-            assert calibration is not None
-            quantize_int8(exact, calibration_faces(calibration, card), chosen)
+            self.model.to(self.device)
         result: dict[str, Any] = {"path": str(chosen), "precision": precision}
         result["size_mb"] = round(chosen.stat().st_size / 1e6, 2)
         before = None if measure_on is None else self._accuracy(TorchNetwork(self.model), measure_on)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from emotion_core.errors import EmotionError
-from emotion_core.learners.branchwise import BranchwiseConfig
+from emotion_core.learners.branchwise_config import BranchwiseConfig
 from emotion_core.models.esr import EsrConfig
 
 DEVICES = ("cpu", "cuda")

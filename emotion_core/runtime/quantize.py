@@ -22,13 +22,45 @@ from numpy.typing import NDArray
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.data.subset import balanced_indices
 from emotion_core.errors import EmotionError
-from emotion_core.runtime.card import ModelCard
+from emotion_core.models.esr import Esr
+from emotion_core.runtime.card import PRECISIONS, ModelCard
+from emotion_core.runtime.export import export_onnx
 from emotion_core.runtime.onnx_file import save_onnx
 from emotion_core.runtime.session import FaceClassifier
 from emotion_core.vision.crop import resize_faces
 
 _INTEGER_OPERATORS = ("Conv", "Add", "Mul", "Relu", "MaxPool")
 _CALIBRATION_BATCH = 32
+
+
+def export_as(
+    precision: str,
+    model: Esr,
+    card: ModelCard,
+    path: str | Path,
+    calibration: FaceDataset | None = None,
+    fold_constants: bool = True,
+) -> ModelCard:
+    """Export a torch network in one of ``PRECISIONS``; see ``export_onnx``, ``convert_float16``, ``quantize_int8``.
+
+    Args:
+        calibration: training faces of all classes, for int8; some hundred of them are used.
+
+    Raises:
+        EmotionError: another precision, no calibration faces, or the export differs from torch.
+    """
+    if precision not in PRECISIONS:
+        raise EmotionError(f"unknown precision {precision!r}: use one of {', '.join(PRECISIONS)}")
+    if precision == "float32":
+        return export_onnx(model, card, path, fold_constants)
+    if precision == "int8" and calibration is None:
+        raise EmotionError("int8 needs training faces of all classes to measure ranges on, got none")
+    with tempfile.TemporaryDirectory(prefix="emotion-") as folder:
+        exact = Path(folder) / "float32.onnx"
+        export_onnx(model, card, exact, fold_constants)
+        if precision == "float16" or calibration is None:
+            return convert_float16(exact, path)
+        return quantize_int8(exact, calibration_faces(calibration, card), path)
 
 
 def quantize_int8(source: str | Path, faces: NDArray[np.float32], path: str | Path) -> ModelCard:

@@ -19,7 +19,8 @@ pytest.importorskip("tensorboard")
 
 from emotion_core.data.dataset import FaceDataset, FaceSet  # noqa: E402
 from emotion_core.errors import EmotionError  # noqa: E402
-from emotion_core.learners.branchwise import CHECKPOINT, BranchwiseConfig, BranchwiseTrainer, Stage  # noqa: E402
+from emotion_core.learners.branchwise import CHECKPOINT, BranchwiseTrainer  # noqa: E402
+from emotion_core.learners.branchwise_config import BranchwiseConfig, Stage  # noqa: E402
 from emotion_core.models.esr import ConvSpec, Esr, EsrConfig  # noqa: E402
 
 SIDE = 12

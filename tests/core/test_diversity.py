@@ -61,4 +61,4 @@ def test_attention_weighs_channels_then_places():
     weighed, attention = gate(x)
     assert attention.channel.shape == (2, 32) and attention.spatial.shape == (2, 1, 5, 5)
     torch.testing.assert_close(weighed, x * attention.channel[:, :, None, None] * attention.spatial)
-    assert 0 < float(attention.channel.min()) and float(attention.spatial.max()) < 1
+    assert attention.channel.min().item() > 0 and attention.spatial.max().item() < 1

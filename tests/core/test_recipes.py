@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("yaml")
 
-from emotion_core.cli.train import read_recipe  # noqa: E402
-from emotion_core.errors import EmotionError  # noqa: E402
-from emotion_core.learners.esr import EsrTrainingConfig  # noqa: E402
-from emotion_core.runtime.store import BUNDLED  # noqa: E402
+from emotion_core.cli.train import read_recipe
+from emotion_core.errors import EmotionError
+from emotion_core.learners.esr_config import EsrTrainingConfig
+from emotion_core.runtime.store import BUNDLED
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -27,7 +27,9 @@ def test_every_recipe_is_accepted(path):
 @pytest.mark.parametrize("path", sorted(BUNDLED.glob("*.json")), ids=lambda path: path.stem)
 def test_bundled_models_were_trained_by_their_recipe(path):
     card = json.loads(path.read_text())
-    recipe = json.loads(json.dumps(EsrTrainingConfig.from_dict(read_recipe(RECIPES / f"{path.stem}.yaml").copy()).to_dict()))
+    recipe = json.loads(
+        json.dumps(EsrTrainingConfig.from_dict(read_recipe(RECIPES / f"{path.stem}.yaml").copy()).to_dict())
+    )
     assert card["architecture"] == {"type": "esr", **recipe.pop("model")}
     for name in set(recipe) & set(card["training"]):
         assert card["training"][name] == recipe[name], name
