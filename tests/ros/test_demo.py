@@ -27,7 +27,15 @@ def demo(*arguments: object, **kwargs: object) -> subprocess.Popen[str]:
     env = {name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"}
     command = [sys.executable, "-m", "emotion_ros.demo", *map(str, arguments)]
     return subprocess.Popen(
-        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs
+        command,
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that a script starts in the background inherit a SIGINT that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **kwargs,
     )  # type: ignore[call-overload]
 
 
