@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import shlex
 from dataclasses import fields, replace
 from pathlib import Path
@@ -75,7 +76,7 @@ def _add_facial(learners: argparse._SubParsersAction) -> None:
         description="Train as the authors of ESR do (FacialEmotionLearner): one branch after another on the faces that "
         "`emotion prepare affectnet` wrote, then the heads for valence and arousal. May be stopped at any time: the "
         "same command goes on from the last finished epoch. The options are the learner's arguments. Several GPUs: "
-        "torchrun --nproc-per-node N -m emotion_core.cli train facial ...",
+        "torchrun --nproc-per-node N -m emotion_core.cli train facial --device cuda ...",
     )
     facial.add_argument("--data", required=True, metavar="DIR", help="folder with the dataset")
     facial.add_argument(
@@ -198,6 +199,8 @@ def run_facial(args: argparse.Namespace) -> int:
         labels=train.labels,
     )
     learner.fit(train, valid)
+    if int(os.environ.get("RANK", 0)):
+        return 0  # of the processes of torchrun the first one writes
     folder = learner.save(path=Path(args.out) / args.name / "network", model_name=args.name)
     result = learner.eval(dataset=valid)
     print(f"{folder}: {result['accuracy']:.2f} % on the {result['n']} validation faces (vote of the branches)")

@@ -87,6 +87,7 @@ class FacialEmotionLearner(Learner):
         )
         self.classifier: Any = None
         self._training: dict[str, Any] = {}
+        self._affect = ""  # where valence and arousal come from; empty while nothing has taught them
         self.init_model(self.config.ensemble_size)
 
     # What OpenDR's users read from a learner.
@@ -113,7 +114,7 @@ class FacialEmotionLearner(Learner):
         except ValueError as error:
             raise EmotionError(str(error)) from None
         self.model = Esr(config).to(self.device).eval()
-        self.classifier, self._training = None, {}
+        self.classifier, self._training, self._affect = None, {}, ""
 
     def reset(self) -> None:
         """Forget what was learned."""
@@ -169,6 +170,10 @@ class FacialEmotionLearner(Learner):
                 )
         self.model, self.classifier = trainer.model, None
         names = [type(item).__name__ for item in data if item is not None]
+        if learn:
+            self._affect = ""  # fresh branches have fresh heads
+        if affect_train is not None:
+            self._affect = f"annotated, tuned on {type(affect_train).__name__}"
         self._training = {"data": ", ".join(names), "method": "branch by branch", "seed": settings.seed}
         return {"history": history.to_list(), "folder": str(folder)}
 
@@ -326,10 +331,11 @@ class FacialEmotionLearner(Learner):
                 )
             model.keep_branches(ensemble_size)
             self.labels, self._training = tuple(card.labels), card.training or {"data": "unknown"}
+            self._affect = card.affect
         else:
             config = replace(self._architecture, branches=ensemble_size)
             model = load_original(folder, config, file_name_base_network, file_name_conv_branch)
-            self._training = {"data": "unknown"}
+            self._training, self._affect = {"data": "unknown"}, "as in the files of its authors"
         self.model, self._architecture = model.to(self.device), model.config
         self.classifier = None
         if fix_backbone:
@@ -447,7 +453,7 @@ class FacialEmotionLearner(Learner):
             colour=COLOURS[config.in_channels],
             labels=self.labels,
             licence="that of the data it was trained on",
-            affect="annotated in AffectNet" if self.config.dimensional_finetune else "as loaded",
+            affect=self._affect,
             training=self._training,
         )
 

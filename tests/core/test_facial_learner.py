@@ -201,6 +201,19 @@ def test_saved_and_loaded_is_the_same_network(trained, tmp_path):
     assert card.training["method"] == "branch by branch" and network.config == learner.model.config
 
 
+def test_the_card_tells_of_valence_and_arousal_only_when_they_were_learned(affectnet, trained, tmp_path):
+    _, card = load_network(trained[1] / "esr_9.safetensors")
+    assert card.affect == ""
+    learner = small(tmp_path, categorical_train=False, batch_size=8)
+    learner.load(2, trained[1])
+    learner.optimize()
+    assert np.isnan(learner.infer(faces(2).faces)[1]).all()  # an exported network does not pass off random heads
+    data = AffectNetDimensional(idx_set=2, base_path_to_affectnet=affectnet)
+    learner.fit(affect_dataset=data, affect_val_dataset=data)
+    _, card = load_network(learner.save(path=tmp_path / "tuned") / "esr_9.safetensors")
+    assert card.affect == "annotated, tuned on AffectNetDimensional"
+
+
 def test_the_authors_folder_without_metadata_loads(trained, tmp_path):
     learner, folder = trained
     for path in folder.glob("*.pt"):
