@@ -208,7 +208,8 @@ class FacialEmotionLearner(Learner):
             )
         data = dataset or self._affectnet(eval_type, 2)
         size = self.model.config
-        output = run_network(self._network, data, size.input_size, size.in_channels)
+        network = self.classifier or TorchNetwork(self.model)  # heads that nothing has taught are measured too
+        output = run_network(network, data, size.input_size, size.in_channels)
         if eval_type == DIMENSIONAL:
             return evaluate_affect(output, data).to_dict()
         result = evaluate_categories(output, data, self.labels, "vote")
@@ -228,7 +229,8 @@ class FacialEmotionLearner(Learner):
 
         Returns:
             For one face a ``Category`` (the class of the branches' vote, its mean probability) and (2,) float64
-            valence and arousal in [-1, 1]; for a batch a list of N categories and (N, 2).
+            valence and arousal in [-1, 1], NaN while nothing has taught them; for a batch a list of N categories and
+            (N, 2).
 
         Raises:
             EmotionError: the input has another type, shape or range, or holds NaN.
@@ -239,7 +241,8 @@ class FacialEmotionLearner(Learner):
         pixels: Iterator[Any] = (face if face.dtype == np.uint8 else face * np.float32(255) for face in faces)
         batch = np.concatenate([resize_faces(face[None], size.input_size, size.in_channels) for face in pixels])
         chunks = np.split(batch, range(BATCH, len(batch), BATCH))
-        output = EnsembleOutput.concatenate([self._network(chunk) for chunk in chunks])
+        network = self.classifier or TorchNetwork(self.model, has_affect=bool(self._affect))
+        output = EnsembleOutput.concatenate([network(chunk) for chunk in chunks])
         probabilities, votes, affect = output.probabilities, output.votes, output.affect
         categories = [Category(int(v), self.labels[v], float(p[v])) for v, p in zip(votes, probabilities, strict=True)]
         return (categories, affect) if is_batch else (categories[0], affect[0])
@@ -415,10 +418,6 @@ class FacialEmotionLearner(Learner):
             log.warning("getting %s from %s (licence: %s)", artifact.name, artifact.urls[0], artifact.licence)
         files = [fetch(artifact, path) for artifact in artifacts]
         return files[0] if len(files) == 1 else files[0].parent
-
-    @property
-    def _network(self) -> Network:
-        return TorchNetwork(self.model) if self.classifier is None else self.classifier
 
     def _accuracy(self, network: Network, data: FaceDataset) -> float:
         size = self.model.config

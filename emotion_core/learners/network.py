@@ -16,10 +16,11 @@ class TorchNetwork:
     Args:
         model: stays as it is; its mode is restored after each call.
         batch_size: most faces at a time.
+        has_affect: something has taught the heads for valence and arousal; otherwise these are NaN.
     """
 
-    def __init__(self, model: Esr, batch_size: int = 64) -> None:
-        self.model, self.batch_size = model, batch_size
+    def __init__(self, model: Esr, batch_size: int = 64, has_affect: bool = True) -> None:
+        self.model, self.batch_size, self.has_affect = model, batch_size, has_affect
 
     @torch.no_grad()
     def __call__(self, faces: NDArray[np.float32]) -> EnsembleOutput:
@@ -34,4 +35,7 @@ class TorchNetwork:
             affect.append(output.affect.float().cpu())
         for module in training:
             module.training = True
-        return EnsembleOutput(softmax(torch.cat(logits).numpy()), torch.cat(affect).double().numpy())
+        affects = torch.cat(affect).double().numpy()
+        if not self.has_affect:
+            affects = np.full_like(affects, np.nan)
+        return EnsembleOutput(softmax(torch.cat(logits).numpy()), affects)

@@ -43,7 +43,8 @@ class VideoWriter:
     def __init__(self, path: str | Path, queue_size: int = 16, rate_hz: int = 30) -> None:
         if importlib.util.find_spec("av") is None:
             raise EmotionError(
-                "writing a video takes PyAV, which is not installed: pip install av, or switch the video off"
+                "writing a video takes PyAV, which is not installed: pip install av, pip install "
+                "emotion-perception[media], or switch the video off"
             )
         self.path = Path(path)
         self.written = 0
