@@ -62,7 +62,12 @@ def _add_esr(learners: argparse._SubParsersAction) -> None:
         "--init", metavar="FILE", help="start from the weights of this model.safetensors, in place of random ones"
     )
     esr.add_argument(
-        "--teacher", metavar="FILE", help="mix the probabilities of this model.safetensors into the targets"
+        "--teacher",
+        dest="teachers",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="mix the probabilities of this model.safetensors into the targets; given more than once, their mean",
     )
     esr.add_argument("--half", action="store_true", help="store the weights as float16, in half the space")
     esr.add_argument("--name", default="esr_compact", help="name of the model in its card (default: %(default)s)")
@@ -144,7 +149,7 @@ def run_esr(args: argparse.Namespace) -> int:
         raise EmotionError(str(error)) from None
     config = replace(config, model=model, **{k: v for k in TRAINING if (v := getattr(args, k)) is not None})
     faces = load_ferplus(args.data, "train"), load_ferplus(args.data, "valid")
-    trainer = EsrTrainer(config, *faces, args.out, args.init, args.teacher)
+    trainer = EsrTrainer(config, *faces, args.out, args.init, args.teachers)
     with training_progress() as show:
         trainer.run(lambda done, loss: show(done / config.epochs, f"epoch {done:.2f}/{config.epochs}, loss {loss:.3f}"))
     path = write_result(trainer, args.name, _command(args), args.half)
@@ -158,9 +163,9 @@ def _command(args: argparse.Namespace) -> str:
     for name in (*MODEL, *TRAINING):
         if (value := getattr(args, name)) is not None:
             options += [f"--{name.replace('_', '-')}", str(value)]
-    for name in ("init", "teacher"):
-        if getattr(args, name):
-            options += [f"--{name}", f"{name}/model.safetensors"]
+    for name, files in (("init", [args.init] if args.init else []), ("teacher", args.teachers)):
+        for file in files:
+            options += [f"--{name}", f"runs/{Path(file).parent.name}/{Path(file).name}"]
     return shlex.join(["emotion", "train", "esr", "--data", "ferplus", "--out", "run", *options])
 
 

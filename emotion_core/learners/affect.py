@@ -9,6 +9,7 @@ from torch import Tensor
 
 from emotion_core.data.dataset import FaceSet
 from emotion_core.labels import AFFECT_COORDINATES
+from emotion_core.learners.memory import pixels_apart
 from emotion_core.models.esr import Esr
 
 
@@ -17,7 +18,7 @@ def predict(model: Esr, faces: NDArray[np.uint8], batch_size: int = 256) -> Tens
     """Logits (N, branches, classes) of grey faces (N, S, S) uint8, in eval mode."""
     model.eval()
     tensors = torch.from_numpy(np.ascontiguousarray(faces))[:, None].split(batch_size)
-    return torch.cat([model(batch.float() / 255).logits for batch in tensors])
+    return torch.cat([model(pixels_apart(batch.float() / 255)).logits for batch in tensors])
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import csv
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from emotion_core.files import atomic_write
 from emotion_core.learners.affect import fit_affect, predict
 from emotion_core.learners.augment import augment
 from emotion_core.learners.esr_config import EsrTrainingConfig
-from emotion_core.learners.memory import reuse_freed_memory
+from emotion_core.learners.memory import pixels_apart, reuse_freed_memory
 from emotion_core.models.esr import Esr
 from emotion_core.runtime.card import ModelCard
 
@@ -58,7 +58,8 @@ class EsrTrainer:
         train, valid: faces to learn from and to report on.
         out: folder for the results; made when missing.
         init: a ``model.safetensors`` of the same architecture to start from, in place of random weights.
-        teacher: a ``model.safetensors`` of any ESR with the same input, whose probabilities are mixed into the targets.
+        teachers: ``model.safetensors`` of any ESR with the same input, whose mean probabilities are mixed into the
+            targets.
 
     Raises:
         EmotionError: the folder holds a checkpoint of another configuration or of other data.
@@ -71,7 +72,7 @@ class EsrTrainer:
         valid: FaceSet,
         out: str | Path,
         init: str | Path | None = None,
-        teacher: str | Path | None = None,
+        teachers: Sequence[str | Path] = (),
     ) -> None:
         if config.model.num_classes != len(train.labels):
             raise EmotionError(f"the network has {config.model.num_classes} classes, the data {len(train.labels)}")
@@ -100,12 +101,11 @@ class EsrTrainer:
         self.history: list[EpochResult] = []
         self._faces = torch.from_numpy(train.faces)[:, None]
         self._targets = torch.from_numpy(train.distributions)
-        self.teacher: dict[str, Any] = {}
-        if teacher is not None:
-            self.teacher = self._learn_from(Path(teacher))
+        self.teachers: list[dict[str, Any]] = []
         self._last_loss = torch.full((len(train),), torch.inf)  # of each face, when it was last seen
         self._steps = 0
-        self._resume()
+        if not self._resume() and teachers:
+            self.teachers = self._learn_from([Path(path) for path in teachers])
 
     def run(self, on_step: Callable[[float, float], None] | None = None) -> list[EpochResult]:
         """Train until ``config.epochs``; returns the history.
@@ -145,18 +145,21 @@ class EsrTrainer:
             raise EmotionError(f"{path} is a network of another architecture than the one to train") from None
         return card.training
 
-    def _learn_from(self, path: Path) -> dict[str, Any]:
-        """Mix a teacher's view of the upright and the mirrored face into the targets; returns how it was trained."""
+    def _learn_from(self, paths: list[Path]) -> list[dict[str, Any]]:
+        """Mix what the teachers see in the upright and the mirrored face into the targets; returns how they were
+        trained."""
         from emotion_core.models.files import load_network
 
-        network, card = load_network(path)
-        if not isinstance(network, Esr) or card.labels != self.train.labels:
-            raise EmotionError(f"{path} cannot be the teacher: it knows {', '.join(card.labels)}")
-        views = [
-            predict(network, faces).softmax(-1).mean(1) for faces in (self.train.faces, self.train.faces[..., ::-1])
-        ]
-        self._targets = torch.lerp(self._targets, (views[0] + views[1]) / 2, self.config.teacher_weight)
-        return card.training
+        taught, views = [], torch.zeros_like(self._targets)
+        for path in paths:
+            network, card = load_network(path)
+            if not isinstance(network, Esr) or card.labels != self.train.labels:
+                raise EmotionError(f"{path} cannot be a teacher: it knows {', '.join(card.labels)}")
+            for faces in (self.train.faces, self.train.faces[..., ::-1]):
+                views += predict(network, faces).softmax(-1).mean(1)
+            taught.append(card.training)
+        self._targets = torch.lerp(self._targets, views / (2 * len(paths)), self.config.teacher_weight)
+        return taught
 
     def _choose(self, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Indices of the faces of an epoch in random order, and the weight of each face of the data set."""
@@ -183,7 +186,7 @@ class EsrTrainer:
             chosen = order[i * batch : (i + 1) * batch]
             faces = augment(self._faces[chosen].float() / 255, strength, generator, side)
             targets = self._targets[chosen]
-            losses = distribution_loss(self.model(faces).logits, targets)
+            losses = distribution_loss(self.model(pixels_apart(faces)).logits, targets)
             loss = (losses * weights[chosen]).mean()
             factor = self._lr_factor((epoch + i / steps) / self.config.epochs)
             for group in self.optimizer.param_groups:
@@ -234,6 +237,8 @@ class EsrTrainer:
             "optimizer": self.optimizer.state_dict(),
             "last_loss": self._last_loss,
             "steps": self._steps,
+            "targets": self._targets,
+            "teachers": json.dumps(self.teachers),
             "history": [asdict(row) for row in self.history],
         }
         with atomic_write(self.out / CHECKPOINT) as path:
@@ -243,10 +248,11 @@ class EsrTrainer:
             writer.writeheader()
             writer.writerows(asdict(row) for row in self.history)
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
+        """Go on where the checkpoint in the folder was written; False when there is none."""
         path = self.out / CHECKPOINT
         if not path.exists():
-            return
+            return False
         try:
             state = torch.load(path, weights_only=True)
             same = json.loads(state["config"]) == json.loads(json.dumps(self.config.to_dict()))
@@ -258,8 +264,10 @@ class EsrTrainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._last_loss, self._steps = state["last_loss"], state["steps"]
+        self._targets, self.teachers = state["targets"], json.loads(state["teachers"])
         self.history = [EpochResult(**row) for row in state["history"]]
         log.info("resuming after epoch %d from %s", len(self.history), path)
+        return True
 
 
 def _channels_last(model: Esr) -> Esr:
@@ -313,7 +321,7 @@ def write_result(trainer: EsrTrainer, name: str, command: str, half: bool = Fals
             "command": command,
             **{key: value for key, value in config.to_dict().items() if key != "model"},
             **({"init": trainer.init} if trainer.init else {}),
-            **({"teacher": trainer.teacher} if trainer.teacher else {}),
+            **({"teachers": trainer.teachers} if trainer.teachers else {}),
         },
         results=(
             {

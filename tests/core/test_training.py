@@ -20,6 +20,7 @@ from emotion_core.learners.affect import predict  # noqa: E402
 from emotion_core.learners.augment import AugmentConfig, augment  # noqa: E402
 from emotion_core.learners.esr import CHECKPOINT, EsrTrainer, write_result  # noqa: E402
 from emotion_core.learners.esr_config import EsrTrainingConfig  # noqa: E402
+from emotion_core.learners.memory import pixels_apart  # noqa: E402
 from emotion_core.models.esr import ConvSpec, EsrConfig  # noqa: E402
 from emotion_core.models.files import load_network  # noqa: E402
 
@@ -176,13 +177,35 @@ def test_a_teacher_is_mixed_into_the_targets(data, tmp_path):
     first.run()
     path = write_result(first, "first", "")
     config = replace(CONFIG, epochs=1, teacher_weight=0.25)
-    second = EsrTrainer(config, *data, tmp_path / "b", teacher=path)
+    second = EsrTrainer(config, *data, tmp_path / "b", teachers=[path])
     views = (predict(first.average, faces).softmax(-1).mean(1) for faces in (data[0].faces, data[0].faces[..., ::-1]))
     expected = 0.75 * torch.from_numpy(data[0].distributions) + 0.25 * sum(views) / 2
     torch.testing.assert_close(second._targets, expected, atol=1e-5, rtol=0)
     second.run()
-    card = json.loads(write_result(second, "second", "").with_suffix(".json").read_text())
-    assert card["training"]["teacher"]["epochs"] == 6
+    path.unlink()
+    resumed = EsrTrainer(config, *data, tmp_path / "b", teachers=[path])  # asks nobody again
+    assert torch.equal(resumed._targets, second._targets)
+    card = json.loads(write_result(resumed, "second", "").with_suffix(".json").read_text())
+    assert card["training"]["teachers"][0]["epochs"] == 6
+
+
+def test_teachers_count_alike(data, tmp_path):
+    paths, views = [], []
+    for seed in (1, 2):
+        teacher = EsrTrainer(replace(CONFIG, epochs=2, seed=seed), *data, tmp_path / str(seed))
+        teacher.run()
+        paths.append(write_result(teacher, "teacher", ""))
+        views += [predict(teacher.average, f).softmax(-1).mean(1) for f in (data[0].faces, data[0].faces[..., ::-1])]
+    student = EsrTrainer(replace(CONFIG, teacher_weight=1.0), *data, tmp_path / "student", teachers=paths)
+    torch.testing.assert_close(student._targets, torch.stack(views).mean(0), atol=1e-5, rtol=0)
+
+
+def test_grey_faces_take_the_layout_of_the_network():
+    faces = torch.rand(3, 1, 6, 5)
+    apart = pixels_apart(faces)
+    assert torch.equal(apart, faces) and apart.data_ptr() == faces.data_ptr()
+    weight = torch.rand(4, 1, 3, 3).contiguous(memory_format=torch.channels_last)
+    assert torch.conv2d(apart, weight).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_seed_decides(data, tmp_path):
