@@ -1,6 +1,7 @@
 """Smaller and faster copies of an exported network: int8 for CPUs, float16 for GPUs.
 
-int8 is static: the ranges of all activations are measured on given faces. Convolutions and what lies between them
+int8 is static: the ranges of all activations are measured on given faces, in batches whose extremes are averaged, as a
+single unusual face would otherwise cost everyone else resolution. Convolutions and what lies between them
 compute in integers, one scale a channel for the weights; the classifiers stay float32. Weights use seven bits, since
 the 16-bit sums of CPUs without VNNI would otherwise saturate.
 """
@@ -100,6 +101,7 @@ def quantize_int8(source: str | Path, faces: NDArray[np.float32], path: str | Pa
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
+                extra_options={"CalibMovingAverage": True},
             )
         return onnx.load(str(out))
 
