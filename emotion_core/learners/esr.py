@@ -255,6 +255,7 @@ class EsrTrainer:
             return False
         try:
             state = torch.load(path, weights_only=True)
+            targets, teachers = state["targets"], json.loads(state["teachers"])
             same = json.loads(state["config"]) == json.loads(json.dumps(self.config.to_dict()))
         except Exception as error:
             raise EmotionError(f"{path} is not a readable checkpoint ({error}): delete it to start over") from error
@@ -264,7 +265,7 @@ class EsrTrainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._last_loss, self._steps = state["last_loss"], state["steps"]
-        self._targets, self.teachers = state["targets"], json.loads(state["teachers"])
+        self._targets, self.teachers = targets, teachers
         self.history = [EpochResult(**row) for row in state["history"]]
         log.info("resuming after epoch %d from %s", len(self.history), path)
         return True
