@@ -1,9 +1,9 @@
 """Smaller and faster copies of an exported network: int8 for CPUs, float16 for GPUs.
 
 int8 is static: the ranges of all activations are measured on given faces, in batches whose extremes are averaged, as a
-single unusual face would otherwise cost everyone else resolution. Convolutions and what lies between them
-compute in integers, one scale a channel for the weights; the classifiers stay float32. Weights use seven bits, since
-the 16-bit sums of CPUs without VNNI would otherwise saturate.
+single unusual face would otherwise cost everyone else resolution. Convolutions and what lies between them compute in
+integers, one scale a channel for the weights; the classifiers stay float32. Weights use seven bits, since the 16-bit
+sums of CPUs without VNNI would otherwise saturate.
 """
 
 from __future__ import annotations
