@@ -17,7 +17,7 @@ import torch
 
 from emotion_core.models.esr import Esr, EsrConfig
 from emotion_core.runtime.session import FaceClassifier
-from emotion_core.runtime.store import DEFAULT_MODEL
+from emotion_core.store.finding import DEFAULT_MODEL
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from emotion_core.evaluation.metrics import classification
 from emotion_core.pipeline.still import StillPipeline
-from emotion_core.report.metrics import classification
-from emotion_core.runtime.store import DEFAULT_MODEL
+from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.vision.detect import DETECTORS
 
 NAMES = {"happiness": "happy", "sadness": "sad"}

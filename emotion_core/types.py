@@ -13,7 +13,7 @@ FACE = 1
 VOICE = 2
 """Bit of ``EmotionEstimate.modalities``: a voice was heard."""
 
-Image = NDArray[np.uint8]
+Picture = NDArray[np.uint8]
 """(height, width, 3) uint8, BGR: the one kind of picture inside the library."""
 
 

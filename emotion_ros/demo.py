@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from emotion_core.errors import EmotionError
-from emotion_core.report.clip import pan_still
-from emotion_core.report.recording import Summary
+from emotion_core.media.clip import pan_still
+from emotion_core.recording.recording import Summary
 from emotion_core.vision.detect import DETECTORS
-from emotion_ros.processes import Child, NodeError, stop_all
+from emotion_ros.children import Child, NodeError, stop_all
 
 START_S = 60.0
 """So long may a node take until it is ready: the first one after an installation compiles."""

@@ -15,7 +15,7 @@ from emotion_core.errors import EmotionError
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.types import EmotionEstimate as Estimate
-from emotion_core.types import Image as Picture
+from emotion_core.types import Picture
 from emotion_ros import images, parameters, qos
 from emotion_ros.conversions import to_messages, to_seconds
 from emotion_ros.latest import Counts, LatestWorker

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
-from emotion_core.types import Image
-from emotion_core.vision.pixels import decode_compressed, decode_image
+from emotion_core.media.pixels import decode_compressed, decode_image
+from emotion_core.types import Picture
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage
@@ -26,7 +26,7 @@ CHANNELS = {"bgr8": 3, "rgb8": 3, "mono8": 1}
 """What ``to_message`` writes, with the bytes of a pixel."""
 
 
-def to_bgr(message: ImageMessage) -> Image:
+def to_bgr(message: ImageMessage) -> Picture:
     """(height, width, 3) uint8 BGR from a sensor_msgs/Image, or from anything with its fields.
 
     A read-only view of the message for unpadded bgr8, otherwise a copy. Raises EmotionError as decode_image.
@@ -41,7 +41,7 @@ def to_bgr(message: ImageMessage) -> Image:
     )
 
 
-def compressed_to_bgr(message: CompressedImage) -> Image:
+def compressed_to_bgr(message: CompressedImage) -> Picture:
     """(height, width, 3) uint8 BGR from a sensor_msgs/CompressedImage; raises as decode_compressed."""
     return decode_compressed(message.data, message.format)
 

@@ -20,10 +20,10 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from emotion_core.errors import EmotionError
+from emotion_core.media.video import VideoWriter
 from emotion_core.parameters import CheckedConfig, parameter
-from emotion_core.report.recording import NodeReport, Recording, Summary, summary_table
-from emotion_core.report.timeline import plot_timeline
-from emotion_core.report.video import VideoWriter
+from emotion_core.plots.timeline import plot_timeline
+from emotion_core.recording.recording import NodeReport, Recording, Summary, summary_table
 from emotion_ros import images, parameters, qos
 from emotion_ros.conversions import from_message, to_seconds
 from emotion_ros.runner import run

@@ -18,7 +18,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 
-from emotion_core.vision.frames import STILLS_RATE_HZ, SourceConfig, open_frames, resized
+from emotion_core.media.frames import STILLS_RATE_HZ, SourceConfig, open_frames, resized
 from emotion_ros.images import to_message
 from emotion_ros.parameters import declare, read
 from emotion_ros.qos import IMAGE_OUT

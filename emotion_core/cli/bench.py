@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from emotion_core.report.bench import BACKENDS, DEVICES, MODELS, BenchConfig
+from emotion_core.bench.bench import BACKENDS, DEVICES, MODELS, BenchConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from emotion_core.report.bench import BenchReport, BenchRow
+    from emotion_core.bench.bench import BenchReport, BenchRow
 
 PUBLISHED = MappingProxyType(
     {
@@ -69,7 +69,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    from emotion_core.report.bench import bench
+    from emotion_core.bench.bench import bench
 
     config = BenchConfig(
         tuple(args.model), tuple(args.threads), tuple(args.backends), args.runs, args.warmup, args.memory, args.device

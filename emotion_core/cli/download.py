@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from emotion_core.errors import EmotionError
 
 if TYPE_CHECKING:
-    from emotion_core.runtime.artifacts import Artifact
-    from emotion_core.runtime.download import Progress
+    from emotion_core.store.artifacts import Artifact
+    from emotion_core.store.download import Progress
 
 _STEP = 0.25
 """Where there is no terminal, a line tells of every further quarter."""
@@ -39,7 +39,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show the table, or get one entry of it."""
-    from emotion_core.runtime.artifacts import ARTIFACTS
+    from emotion_core.store.artifacts import ARTIFACTS
 
     if args.name is not None and args.name not in ARTIFACTS:
         raise EmotionError(f"nothing is known as {args.name!r}: expected one of {', '.join(ARTIFACTS)}")
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _row(name: str, artifacts: tuple[Artifact, ...], folder: str | None) -> dict[str, Any]:
-    from emotion_core.runtime.artifacts import is_here, target
+    from emotion_core.store.artifacts import is_here, target
 
     sizes = [artifact.size for artifact in artifacts]
     here = sum(is_here(artifact, folder) for artifact in artifacts)
@@ -89,8 +89,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 
 def _get(name: str, artifacts: tuple[Artifact, ...], folder: str | None, yes: bool, out: Any) -> list[dict[str, Any]]:
-    from emotion_core.runtime.artifacts import fetch, is_here, mirrors, target
-    from emotion_core.runtime.download import digest
+    from emotion_core.store.artifacts import fetch, is_here, mirrors, target
+    from emotion_core.store.download import digest
 
     missing = [artifact for artifact in artifacts if not is_here(artifact, folder)]
     if missing:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from emotion_core.data.registry import DATASETS
-from emotion_core.runtime.store import DEFAULT_MODEL
+from emotion_core.store.finding import DEFAULT_MODEL
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from emotion_core.data.registry import open_dataset
-    from emotion_core.report.evaluation import evaluate_affect, evaluate_categories, run_network
+    from emotion_core.evaluation.evaluate import evaluate_affect, evaluate_categories, run_network
     from emotion_core.runtime.session import FaceClassifier
 
     classifier = FaceClassifier.load(args.model, threads=0)
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         report = {**head, **evaluate_categories(output, data, card.labels, "vote" if args.vote else "mean").to_dict()}
         if args.confusion:
-            from emotion_core.report.confusion import plot_confusion
+            from emotion_core.plots.confusion import plot_confusion
 
             title = f"{card.name} on {args.dataset} {args.split}: {report['accuracy']:.2f} %"
             plot_confusion(np.array(report["confusion"]["rows"]), data.labels, args.confusion, title)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from emotion_core.data.registry import DATASETS
 from emotion_core.errors import EmotionError
-from emotion_core.runtime.card import PRECISIONS
+from emotion_core.store.card import PRECISIONS
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -43,10 +43,10 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from emotion_core.data.registry import open_dataset
+    from emotion_core.export.quantize import export_as
+    from emotion_core.export.weights import architecture_of, load_network, load_original
     from emotion_core.labels import AFFECTNET
-    from emotion_core.models.files import architecture_of, load_network, load_original
-    from emotion_core.runtime.card import COLOURS, ModelCard
-    from emotion_core.runtime.quantize import export_as
+    from emotion_core.store.card import COLOURS, ModelCard
 
     if args.precision == "int8" and not args.data:
         raise EmotionError("int8 needs faces to calibrate on: give the training data with --data DIR")
@@ -78,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
 def _measure(args: argparse.Namespace, path: Path) -> None:
     """Evaluate the written file and note the figures in its card."""
     from emotion_core.data.registry import open_dataset
-    from emotion_core.report.evaluation import evaluate_categories, run_network
-    from emotion_core.runtime.onnx_file import add_result
+    from emotion_core.evaluation.evaluate import evaluate_categories, run_network
+    from emotion_core.export.onnx_file import add_result
     from emotion_core.runtime.session import FaceClassifier
 
     classifier = FaceClassifier(path, threads=0)

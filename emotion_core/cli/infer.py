@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emotion_core.errors import EmotionError
-from emotion_core.runtime.store import DEFAULT_MODEL
+from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.vision.detect import DETECTORS
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -80,9 +80,9 @@ def _jobs(names: list[str], draw: str | None) -> list[_Job]:
 def _infer(pipeline: Any, job: _Job) -> dict[str, Any]:
     import cv2
 
-    from emotion_core.files import atomic_write
+    from emotion_core.media.pixels import decode_compressed
+    from emotion_core.store.files import atomic_write
     from emotion_core.vision.draw import draw_estimates
-    from emotion_core.vision.pixels import decode_compressed
 
     if not job.image.is_file():
         raise EmotionError(f"{job.image} does not exist")

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from emotion_core.errors import EmotionError
-from emotion_core.runtime.card import ModelCard, card_path
-from emotion_core.runtime.store import (
+from emotion_core.store.card import ModelCard, card_path
+from emotion_core.store.finding import (
     DEFAULT_MODEL,
     find_file,
     find_model,

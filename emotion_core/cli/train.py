@@ -132,11 +132,11 @@ def run_esr(args: argparse.Namespace) -> int:
     """Train, then write the network and its card."""
     import torch
 
+    from emotion_core.cli.progress import training_progress
     from emotion_core.data.ferplus import load_ferplus
-    from emotion_core.learners.esr import EsrTrainer, write_result
-    from emotion_core.learners.esr_config import EsrTrainingConfig
-    from emotion_core.learners.memory import reuse_freed_memory
-    from emotion_core.report.progress import training_progress
+    from emotion_core.training.cpu import reuse_freed_memory
+    from emotion_core.training.esr_joint import EsrTrainer, write_result
+    from emotion_core.training.esr_joint_config import EsrTrainingConfig
 
     reuse_freed_memory()  # before the first large tensor
     if args.threads:
@@ -217,7 +217,7 @@ def run_ckplus(args: argparse.Namespace) -> int:
     import numpy as np
 
     from emotion_core.data.ckplus import load_ckplus
-    from emotion_core.learners.crossvalidation import cross_validate
+    from emotion_core.training.crossvalidation import cross_validate
 
     logging.getLogger("emotion_core").setLevel(logging.INFO)
     data = load_ckplus(args.data)

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_core.errors import EmotionError
-from emotion_core.files import atomic_write
-from emotion_core.report.sinks import PictureSink, Sink, VideoSink, WindowSink
-from emotion_core.runtime.store import DEFAULT_MODEL
+from emotion_core.media.sinks import PictureSink, Sink, VideoSink, WindowSink
+from emotion_core.store.files import atomic_write
+from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.vision.detect import DETECTORS
 
 if TYPE_CHECKING:
+    from emotion_core.media.frames import FrameSource
     from emotion_core.runtime.ensemble import EnsembleOutput
-    from emotion_core.types import EmotionEstimate, Image
-    from emotion_core.vision.frames import FrameSource
+    from emotion_core.types import EmotionEstimate, Picture
 
 _LINE_S = 10.0
 """Where there is no terminal, a line tells of every ten seconds of the media."""
@@ -68,8 +68,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Process the source; 130 when interrupted before its end."""
-    from emotion_core.report.observer import Observer
-    from emotion_core.vision.frames import IMAGE_SUFFIXES, STILLS_RATE_HZ, open_frames
+    from emotion_core.media.frames import IMAGE_SUFFIXES, STILLS_RATE_HZ, open_frames
+    from emotion_core.plots.observer import Observer
 
     path = Path(args.source).expanduser()
     tally, interrupted = _Tally(), False
@@ -157,9 +157,9 @@ def _make(folder: Path) -> None:
 
 def _frames(
     source: FrameSource, path: Path, one_by_one: bool, tally: _Tally
-) -> Iterator[tuple[int, float, Image, str]]:
+) -> Iterator[tuple[int, float, Picture, str]]:
     """Index, time in seconds, picture and name of each frame; an end before its time is told, not raised."""
-    from emotion_core.vision.frames import IMAGE_SUFFIXES, STILLS_RATE_HZ, open_frames
+    from emotion_core.media.frames import IMAGE_SUFFIXES, STILLS_RATE_HZ, open_frames
 
     if one_by_one:
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
@@ -261,7 +261,7 @@ def _table(path: Path, labels: tuple[str, ...]) -> Iterator[_Table]:
 
 def _sink(args: argparse.Namespace, source: FrameSource, path: Path, picture: bool, stills: bool) -> Sink:
     """What --out asks for, else a window; nothing where only the table is wanted and there is no window."""
-    from emotion_core.vision.frames import IMAGE_SUFFIXES
+    from emotion_core.media.frames import IMAGE_SUFFIXES
 
     if args.out is None:
         try:

@@ -24,9 +24,9 @@ import numpy as np
 from emotion_core.data.affectnet import NAME_PATTERN, SIDE_PX, numbered_folders, set_folder
 from emotion_core.data.folder import resize_square
 from emotion_core.errors import EmotionError
-from emotion_core.files import atomic_write
 from emotion_core.labels import AFFECTNET
-from emotion_core.vision.pixels import decode_compressed
+from emotion_core.media.pixels import decode_compressed
+from emotion_core.store.files import atomic_write
 
 TABLES = ("automatically_annotated.csv", "training.csv", "validation.csv")
 COLUMNS = (

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.errors import EmotionError
-from emotion_core.vision.frames import IMAGE_SUFFIXES
-from emotion_core.vision.pixels import decode_compressed
+from emotion_core.media.frames import IMAGE_SUFFIXES
+from emotion_core.media.pixels import decode_compressed
 
 
 class FolderDataset(FaceDataset):

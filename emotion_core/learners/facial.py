@@ -16,17 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from emotion_core.cli.progress import training_progress
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.errors import EmotionError
-from emotion_core.labels import AFFECTNET
-from emotion_core.learners.base import Learner
-from emotion_core.learners.branchwise import BranchwiseTrainer, Progress
-from emotion_core.learners.branchwise_config import CATEGORICAL, DIMENSIONAL
-from emotion_core.learners.category import Category, as_faces
-from emotion_core.learners.facial_config import FacialLearnerConfig
-from emotion_core.learners.network import TorchNetwork
-from emotion_core.models.esr import Esr, EsrConfig
-from emotion_core.models.files import (
+from emotion_core.evaluation.evaluate import Network, evaluate_affect, evaluate_categories, run_network
+from emotion_core.export.torch_network import TorchNetwork
+from emotion_core.export.weights import (
     BASE_FILE,
     BRANCH_FILE,
     architecture_of,
@@ -35,10 +30,15 @@ from emotion_core.models.files import (
     save_network,
     save_tensors,
 )
-from emotion_core.report.evaluation import Network, evaluate_affect, evaluate_categories, run_network
-from emotion_core.report.progress import training_progress
-from emotion_core.runtime.card import COLOURS, ModelCard
+from emotion_core.labels import AFFECTNET
+from emotion_core.learners.base import Learner
+from emotion_core.learners.engine import Category, as_faces
+from emotion_core.learners.facial_config import FacialLearnerConfig
+from emotion_core.models.esr import Esr, EsrConfig
 from emotion_core.runtime.ensemble import EnsembleOutput
+from emotion_core.store.card import COLOURS, ModelCard
+from emotion_core.training.esr_branchwise import BranchwiseTrainer, Progress
+from emotion_core.training.esr_branchwise_config import CATEGORICAL, DIMENSIONAL
 from emotion_core.vision.crop import resize_faces
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class FacialEmotionLearner(Learner):
         Args:
             dataset, val_dataset: faces with classes; by default those of AffectNet in ``base_path_to_dataset``.
             affect_dataset, affect_val_dataset: faces with valence and arousal; the same default.
-            on_step: called after each step in place of the bar, see ``emotion_core.learners.branchwise.Progress``.
+            on_step: called after each step in place of the bar, see ``emotion_core.training.esr_branchwise.Progress``.
 
         Returns:
             {"history": one dictionary an epoch, "folder": where checkpoint, tables and plots lie}
@@ -214,7 +214,7 @@ class FacialEmotionLearner(Learner):
             return evaluate_affect(output, data).to_dict()
         result = evaluate_categories(output, data, self.labels, "vote")
         if confusion_picture is not None:
-            from emotion_core.report.confusion import plot_confusion
+            from emotion_core.plots.confusion import plot_confusion
 
             plot_confusion(result.ensemble.confusion, data.labels, confusion_picture)
         current = result.branch_accuracy[current_branch_on_training]
@@ -292,7 +292,7 @@ class FacialEmotionLearner(Learner):
             save_tensors({key: tensor.cpu() for key, tensor in state.items()}, folder / file)
         save_network(model, self._card(name, model), folder / f"{name}.safetensors")
         if self.classifier is not None:
-            from emotion_core.runtime.onnx_file import copy_model
+            from emotion_core.export.onnx_file import copy_model
 
             copy_model(self._exported, folder / f"{name}.onnx")
         return folder
@@ -366,7 +366,7 @@ class FacialEmotionLearner(Learner):
         Raises:
             EmotionError: another precision, no calibration faces, or the export differs from torch.
         """
-        from emotion_core.runtime.quantize import export_as
+        from emotion_core.export.quantize import export_as
         from emotion_core.runtime.session import FaceClassifier
 
         folder, name = Path(self.config.temp_path), self.config.name_experiment
@@ -407,7 +407,7 @@ class FacialEmotionLearner(Learner):
         Raises:
             EmotionError: another mode, or a file is not there, is another one, or cannot be written.
         """
-        from emotion_core.runtime.artifacts import ARTIFACTS, fetch
+        from emotion_core.store.artifacts import ARTIFACTS, fetch
 
         if mode not in DOWNLOADS:
             raise EmotionError(f"unknown mode {mode!r}: use one of {', '.join(DOWNLOADS)}")

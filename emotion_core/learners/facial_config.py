@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from emotion_core.errors import EmotionError
-from emotion_core.learners.branchwise_config import BranchwiseConfig
 from emotion_core.models.esr import EsrConfig
+from emotion_core.training.esr_branchwise_config import BranchwiseConfig
 
 DEVICES = ("cpu", "cuda")
 

@@ -10,8 +10,8 @@ import numpy as np
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.pipeline.smoothing import Smoother
 from emotion_core.runtime.session import FaceClassifier
-from emotion_core.runtime.store import DEFAULT_MODEL
-from emotion_core.types import EmotionEstimate, Face, Image
+from emotion_core.store.finding import DEFAULT_MODEL
+from emotion_core.types import EmotionEstimate, Face, Picture
 from emotion_core.vision.crop import crop_batch
 from emotion_core.vision.detect import DETECTORS, FaceDetector, create_detector
 from emotion_core.vision.track import IouTracker
@@ -100,7 +100,7 @@ class FacialPipeline:
         self._tracker = IouTracker(self.config.min_iou, self.config.max_gap_s)
         self._smoother = Smoother(self.config.smoothing_s, self.config.max_gap_s)
 
-    def process(self, image: Image, stamp_s: float) -> list[EmotionEstimate]:
+    def process(self, image: Picture, stamp_s: float) -> list[EmotionEstimate]:
         """Estimates for one frame, the largest face first.
 
         Args:
@@ -119,7 +119,7 @@ class FacialPipeline:
             estimates.append(self._estimate(face, track.track_id, value, stamp_s))
         return estimates
 
-    def _classify(self, image: Image, faces: Sequence[Face]) -> tuple[np.ndarray, np.ndarray]:
+    def _classify(self, image: Picture, faces: Sequence[Face]) -> tuple[np.ndarray, np.ndarray]:
         card = self.classifier.card
         batch = crop_batch(image, faces, card.input_size, card.channels, self.detector.framing)
         output = self.classifier(batch)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from emotion_core.runtime.session import FaceClassifier
-from emotion_core.runtime.store import DEFAULT_MODEL
-from emotion_core.types import EmotionEstimate, Image
+from emotion_core.store.finding import DEFAULT_MODEL
+from emotion_core.types import EmotionEstimate, Picture
 from emotion_core.vision.crop import crop_batch
 from emotion_core.vision.detect import FaceDetector, create_detector
 
@@ -27,7 +27,7 @@ class StillPipeline:
         self.classifier = FaceClassifier.load(model, threads=0)
         self.vote = vote
 
-    def process(self, image: Image) -> list[EmotionEstimate]:
+    def process(self, image: Picture) -> list[EmotionEstimate]:
         """Estimates for (H, W, 3) uint8 BGR, the largest face first; all stamps are 0."""
         faces = self.detector.detect(image)
         if not faces:

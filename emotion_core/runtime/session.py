@@ -9,10 +9,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
-from emotion_core.files import sha256
-from emotion_core.runtime.card import METADATA_KEY, ModelCard, card_path
 from emotion_core.runtime.ensemble import EnsembleOutput, softmax
-from emotion_core.runtime.store import find_model
+from emotion_core.store.card import METADATA_KEY, ModelCard, card_path
+from emotion_core.store.files import sha256
+from emotion_core.store.finding import find_model
 
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 """In order of preference, of those that are there. TensorRT builds its engines for minutes: only when asked for."""

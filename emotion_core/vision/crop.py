@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_core.types import Face, Image
+from emotion_core.types import Face, Picture
 
 
-def crop_face(image: Image, face: Face, size: int, framing: float) -> Image:
+def crop_face(image: Picture, face: Face, size: int, framing: float) -> Picture:
     """One face as a size x size picture.
 
     The square has ``framing * sqrt(area of the box)`` pixels a side around the middle of the box, turned so that
@@ -44,8 +44,8 @@ def crop_face(image: Image, face: Face, size: int, framing: float) -> Image:
 
 
 def _reduce(
-    image: Image, turn: NDArray[np.float64], centre: NDArray[np.float64], side: float
-) -> tuple[Image, NDArray[np.float64], NDArray[np.float64]]:
+    image: Picture, turn: NDArray[np.float64], centre: NDArray[np.float64], side: float
+) -> tuple[Picture, NDArray[np.float64], NDArray[np.float64]]:
     """Average the neighbourhood of a large face down first: bilinear sampling alone would alias."""
     height, width = image.shape[:2]
     reach = 0.75 * side  # the half diagonal of the turned square, and a little more
@@ -59,7 +59,7 @@ def _reduce(
     return small, turn / factor, (centre - (left, top)) * factor  # type: ignore[return-value]
 
 
-def crop_batch(image: Image, faces: Sequence[Face], size: int, channels: int, framing: float) -> NDArray[np.float32]:
+def crop_batch(image: Picture, faces: Sequence[Face], size: int, channels: int, framing: float) -> NDArray[np.float32]:
     """All faces of a picture as the input of a network.
 
     Returns:

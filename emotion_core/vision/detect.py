@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from emotion_core.errors import EmotionError
-from emotion_core.runtime.store import KNOWN_FILES, find_file, model_dir
-from emotion_core.types import Box, Face, Image
+from emotion_core.store.finding import KNOWN_FILES, find_file, model_dir
+from emotion_core.types import Box, Face, Picture
 
 DETECTORS = ("auto", "yunet", "haar")
 CASCADE = "haarcascade_frontalface_default.xml"
@@ -31,7 +31,7 @@ class FaceDetector(Protocol):
     name: str
     framing: float
 
-    def detect(self, image: Image) -> list[Face]:
+    def detect(self, image: Picture) -> list[Face]:
         """Faces in a BGR image, the largest first."""
         ...
 
@@ -61,7 +61,7 @@ class YunetDetector:
         except cv2.error as error:
             raise EmotionError(f"{path} is not a usable YuNet model ({_reason(error)}): download it again") from None
 
-    def detect(self, image: Image) -> list[Face]:
+    def detect(self, image: Picture) -> list[Face]:
         """Faces in a BGR image, the largest first."""
         small, factor = shrink(image, self._size)
         size = small.shape[1], small.shape[0]
@@ -98,7 +98,7 @@ class HaarDetector:
             raise EmotionError(f"no {CASCADE}: install opencv-python(-headless) >= 4.10, < 5, or Debian's opencv-data")
         self._cascade = cv2.CascadeClassifier(str(path))
 
-    def detect(self, image: Image) -> list[Face]:
+    def detect(self, image: Picture) -> list[Face]:
         """Faces in a BGR image, the largest first."""
         small, factor = shrink(image, self._size)
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
@@ -136,7 +136,7 @@ def create_detector(kind: str = "auto", detection_size: int = 320, min_score: fl
     return HaarDetector(detection_size, min_score)
 
 
-def shrink(image: Image, longest_px: int) -> tuple[Image, float]:
+def shrink(image: Picture, longest_px: int) -> tuple[Picture, float]:
     """The image with its longer side at most ``longest_px``, and the factor in (0, 1] that was applied."""
     factor = longest_px / max(image.shape[:2])
     if factor >= 1:

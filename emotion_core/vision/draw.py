@@ -9,7 +9,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from emotion_core.types import EmotionEstimate, Image
+from emotion_core.types import EmotionEstimate, Picture
 from emotion_core.vision.glyphs import blend_column, blend_text, text_height, text_width
 from emotion_core.vision.palette import RGB, bgr, ink
 
@@ -21,7 +21,9 @@ _PANEL_OPACITY = 0.72
 _DIM, _BRIGHT = (190, 190, 190), (255, 255, 255)
 
 
-def draw_estimates(image: Image, estimates: Sequence[EmotionEstimate], status: str = "", panels: bool = True) -> Image:
+def draw_estimates(
+    image: Picture, estimates: Sequence[EmotionEstimate], status: str = "", panels: bool = True
+) -> Picture:
     """A copy of the image with every estimate drawn into it.
 
     Each face gets a box and a chip with label and probability; where there is room beside it that covers no
@@ -62,14 +64,14 @@ def draw_estimates(image: Image, estimates: Sequence[EmotionEstimate], status: s
     return canvas
 
 
-def draw_status(image: Image, text: str) -> Image:
+def draw_status(image: Picture, text: str) -> Picture:
     """A copy of the (H, W, 3) uint8 BGR image with one small line of text in the lower left corner."""
     canvas = image.copy()
     _draw_status(canvas, text)
     return canvas
 
 
-def _draw_status(canvas: Image, text: str) -> Rect:
+def _draw_status(canvas: Picture, text: str) -> Rect:
     height, width = canvas.shape[:2]
     size = 0.8 * _scale(width, height)
     pad = max(2, round(5 * size))
@@ -108,7 +110,7 @@ def _overlap(a: Rect, b: Rect) -> int:
     return max(0, wide) * max(0, high)
 
 
-def _shade(canvas: Image, rect: Rect) -> None:
+def _shade(canvas: Picture, rect: Rect) -> None:
     """Darken a rectangle so that light text reads on any background."""
     x, y, w, h = rect
     area = canvas[y : y + h, x : x + w]
@@ -117,11 +119,11 @@ def _shade(canvas: Image, rect: Rect) -> None:
 
 
 @lru_cache(maxsize=64)
-def _panel_fill(width: int, height: int) -> Image:
+def _panel_fill(width: int, height: int) -> Picture:
     return np.full((height, width, 3), _PANEL, np.uint8)
 
 
-def _draw_corners(canvas: Image, rect: Rect, colour: RGB, scale: float) -> None:
+def _draw_corners(canvas: Picture, rect: Rect, colour: RGB, scale: float) -> None:
     """A thin outline and strong rounded corners, with a dark edge so that they show on any background."""
     thick = max(2, round(2.3 * scale))
     inset = thick // 2 + 1
@@ -151,7 +153,7 @@ def _draw_corners(canvas: Image, rect: Rect, colour: RGB, scale: float) -> None:
 
 
 def _draw_chip(
-    canvas: Image,
+    canvas: Picture,
     rect: Rect | None,
     estimate: EmotionEstimate,
     scale: float,
@@ -222,7 +224,7 @@ def _place_chip(
     return best
 
 
-def _rounded(canvas: Image, rect: Rect, radius: int, colour: RGB) -> None:
+def _rounded(canvas: Picture, rect: Rect, radius: int, colour: RGB) -> None:
     """A filled rectangle with round corners."""
     x, y, w, h = rect
     if radius < 2:
@@ -235,7 +237,9 @@ def _rounded(canvas: Image, rect: Rect, radius: int, colour: RGB) -> None:
             cv2.circle(canvas, (cx, cy), radius, colour, cv2.FILLED, cv2.LINE_AA)
 
 
-def _draw_panel(canvas: Image, rect: Rect, estimate: EmotionEstimate, scale: float, blocked: list[Rect]) -> Rect | None:
+def _draw_panel(
+    canvas: Picture, rect: Rect, estimate: EmotionEstimate, scale: float, blocked: list[Rect]
+) -> Rect | None:
     """Bars, and the dial below them, right or left of the face; returns where, None without room."""
     height, width = canvas.shape[:2]
     gap, pad = max(2, round(5 * scale)), max(3, round(6 * scale))
@@ -263,7 +267,7 @@ def _draw_panel(canvas: Image, rect: Rect, estimate: EmotionEstimate, scale: flo
 
 
 def _draw_bars(
-    canvas: Image, x: int, y: int, row: int, names: int, bar: int, size: float, estimate: EmotionEstimate
+    canvas: Picture, x: int, y: int, row: int, names: int, bar: int, size: float, estimate: EmotionEstimate
 ) -> None:
     thick = max(3, round(0.55 * row))
     blend_column(canvas, estimate.labels, x, y, row, size, _DIM)
@@ -282,7 +286,7 @@ def _dial_width(radius: int, size: float) -> int:
     return 2 * radius + round(0.45 * radius) + text_width("V +0.00", size)
 
 
-def _draw_dial(canvas: Image, x: int, y: int, radius: int, size: float, estimate: EmotionEstimate) -> None:
+def _draw_dial(canvas: Picture, x: int, y: int, radius: int, size: float, estimate: EmotionEstimate) -> None:
     """Valence to the right and arousal upwards, both in [-1, 1], the circle where their length is 1."""
     centre = (x + radius, y + radius)
     cv2.line(canvas, (x, y + radius), (x + 2 * radius, y + radius), (110, 106, 104), 1)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_core.types import Image
+from emotion_core.types import Picture
 from emotion_core.vision.palette import RGB
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -31,7 +31,7 @@ def text_height(size: float) -> int:
     return _mask("Xg", _key(size)).shape[0]
 
 
-def blend_text(canvas: Image, text: str, x: int, y: int, size: float, colour: RGB) -> None:
+def blend_text(canvas: Picture, text: str, x: int, y: int, size: float, colour: RGB) -> None:
     """Write a line with its top left corner at (x, y); what lies outside the canvas is left out.
 
     Args:
@@ -43,12 +43,12 @@ def blend_text(canvas: Image, text: str, x: int, y: int, size: float, colour: RG
     _blend(canvas, _mask(text, _key(size)), x, y, colour)
 
 
-def blend_column(canvas: Image, lines: tuple[str, ...], x: int, y: int, row: int, size: float, colour: RGB) -> None:
+def blend_column(canvas: Picture, lines: tuple[str, ...], x: int, y: int, row: int, size: float, colour: RGB) -> None:
     """Write lines below one another, ``row`` pixels apart: much cheaper than one by one."""
     _blend(canvas, _column(lines, row, _key(size)), x, y, colour)
 
 
-def _blend(canvas: Image, mask: NDArray[np.uint16], x: int, y: int, colour: RGB) -> None:
+def _blend(canvas: Picture, mask: NDArray[np.uint16], x: int, y: int, colour: RGB) -> None:
     height, width = canvas.shape[:2]
     x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + mask.shape[1]), min(height, y + mask.shape[0])
     if x0 >= x1 or y0 >= y1:

@@ -21,9 +21,27 @@ ROS = {
 EXTRAS = {"av", "matplotlib", "onnx", "onnxscript", "safetensors", "sklearn", "tensorboard", "torch", "yaml"}
 # Where such modules may lie.
 HEAVY = (
-    "emotion_core.learners", "emotion_core.models", "emotion_core.report", "emotion_core.runtime.export",
-    "emotion_core.runtime.onnx_file", "emotion_core.runtime.quantize",
+    "emotion_core.bench", "emotion_core.export", "emotion_core.learners", "emotion_core.models", "emotion_core.plots",
+    "emotion_core.training",
 )  # fmt: skip
+# Who stands above whom: a package imports only what is named below it, never its own row's neighbours.
+LAYERS = (
+    ("cli",),
+    ("learners",),
+    ("training",),
+    ("bench", "plots", "recording"),
+    ("evaluation",),
+    ("pipeline",),
+    ("export",),
+    ("runtime",),
+    ("data",),
+    ("media",),
+    ("vision",),
+    ("models",),
+    ("store",),
+    ("types", "labels", "parameters"),
+    ("errors",),
+)
 
 
 def modules(package: str) -> list[str]:
@@ -46,6 +64,33 @@ def imported(path: Path) -> set[str]:
             if called in ("import_module", "__import__", "run_module"):
                 found.add(str(node.args[0].value))
     return {name.partition(".")[0] for name in found}
+
+
+def core_packages(path: Path) -> set[str]:
+    """The packages and modules directly below emotion_core that a file imports anywhere."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            if name == "emotion_core" and isinstance(node, ast.ImportFrom):
+                found |= {alias.name for alias in node.names}
+            elif name.startswith("emotion_core."):
+                found.add(name.split(".")[1])
+    return found
+
+
+@pytest.mark.parametrize("name", modules("emotion_core"))
+def test_packages_import_only_downwards(name):
+    row = {package: i for i, packages in enumerate(LAYERS) for package in packages}
+    path = ROOT.joinpath(*name.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    own = (*name.split("."), "")[1]
+    if not own:
+        return
+    assert own in row, f"{own} has no place in LAYERS"
+    upward = {other for other in core_packages(path) - {own} if row[other] <= row[own]}
+    assert not upward, f"{name} imports upwards or sideways"
 
 
 # Imports the named modules where the blocked ones cannot be found, and tells how each went and what was loaded.
@@ -101,7 +146,7 @@ def test_nodes_import_no_training_package():
     pytest.importorskip("emotion_perception.msg", reason="needs the built messages (make setup)")
     names = modules("emotion_ros")
     assert any(name.endswith("_node") for name in names)
-    outcome = probe(names, EXTRAS)
+    outcome = probe(names, EXTRAS - {"yaml"})  # which rclpy itself imports, and brings
     assert outcome["missing"] == {}
     # loaded by something else, they would cost seconds at start all the same
     outcome = probe(names, set())

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emotion_core.bench import measure as benchmark
+from emotion_core.bench.bench import BenchConfig, BenchReport, BenchRow, bench
+from emotion_core.bench.measure import Task, measure, measure_apart, rates
 from emotion_core.cli import bench as command
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
-from emotion_core.report.bench import BenchConfig, BenchReport, BenchRow, bench
-from emotion_core.runtime import benchmark
-from emotion_core.runtime.benchmark import Task, measure, measure_apart, rates
-from emotion_core.runtime.card import ModelCard
+from emotion_core.store.card import ModelCard
 
 
 def tiny_config(**changes):
@@ -32,10 +32,10 @@ def folder(tmp_path_factory) -> Path:
     """tiny.onnx, an int8 file with its float32 weights beside it, and bare.onnx, a float32 one without."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnx")
+    from emotion_core.export.onnx_export import export_onnx
+    from emotion_core.export.quantize import quantize_int8
+    from emotion_core.export.weights import architecture_of, save_network
     from emotion_core.models.esr import Esr
-    from emotion_core.models.files import architecture_of, save_network
-    from emotion_core.runtime.export import export_onnx
-    from emotion_core.runtime.quantize import quantize_int8
 
     torch.manual_seed(7)
     model = Esr(tiny_config()).eval()
@@ -95,7 +95,7 @@ def test_the_report_says_where_and_how(measured):
 def in_this_process(monkeypatch):
     """Spares the start of a process, whose import of torch takes longer than the test."""
     torch = pytest.importorskip("torch")
-    from emotion_core.report import bench as module
+    from emotion_core.bench import bench as module
 
     threads = torch.get_num_threads()
     monkeypatch.setattr(module, "measure_apart", benchmark._speed)
@@ -127,7 +127,7 @@ def test_one_backend_alone_has_no_ratio(folder):
 
 
 def test_a_network_that_fails_leaves_the_others(folder, monkeypatch):
-    from emotion_core.report import bench as module
+    from emotion_core.bench import bench as module
 
     def fail(task, on_block=None):
         if task.threads == 2:
@@ -244,7 +244,7 @@ def test_backends_that_do_not_compute_here(monkeypatch):
     torch = pytest.importorskip("torch")
     import onnxruntime
 
-    from emotion_core.report.bench import _choose
+    from emotion_core.bench.bench import _choose
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EmotionError, match="nothing to measure on the device 'cpu': No float16: not on this provider"):
@@ -312,7 +312,7 @@ REPORT = BenchReport(
 
 
 def test_markdown_for_a_readme(monkeypatch, capsys):
-    from emotion_core.report import bench as module
+    from emotion_core.bench import bench as module
 
     monkeypatch.setattr(module, "bench", lambda config, on_progress: REPORT)
     args = parse("--markdown", "--published")
@@ -328,7 +328,7 @@ def test_markdown_for_a_readme(monkeypatch, capsys):
 
 
 def test_a_table_for_people(monkeypatch, capsys):
-    from emotion_core.report import bench as module
+    from emotion_core.bench import bench as module
 
     monkeypatch.setattr(module, "bench", lambda config, on_progress: REPORT)
     args = parse()

@@ -12,8 +12,8 @@ import pytest
 
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
-from emotion_core.report import branches
-from emotion_core.report.branches import (
+from emotion_core.plots import branches
+from emotion_core.plots.branches import (
     MIN_SIZE_PX,
     SIZE_PX,
     BranchReading,
@@ -21,7 +21,7 @@ from emotion_core.report.branches import (
     letterbox,
     placed,
 )
-from emotion_core.report.trace import AffectTrace
+from emotion_core.plots.trace import AffectTrace
 from emotion_core.types import Box, EmotionEstimate, Face
 from emotion_core.vision.glyphs import text_height, text_width
 from emotion_core.vision.palette import bgr

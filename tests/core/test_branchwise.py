@@ -19,9 +19,9 @@ pytest.importorskip("tensorboard")
 
 from emotion_core.data.dataset import FaceDataset, FaceSet  # noqa: E402
 from emotion_core.errors import EmotionError  # noqa: E402
-from emotion_core.learners.branchwise import CHECKPOINT, BranchwiseTrainer  # noqa: E402
-from emotion_core.learners.branchwise_config import BranchwiseConfig, Stage  # noqa: E402
 from emotion_core.models.esr import ConvSpec, Esr, EsrConfig  # noqa: E402
+from emotion_core.training.esr_branchwise import CHECKPOINT, BranchwiseTrainer  # noqa: E402
+from emotion_core.training.esr_branchwise_config import BranchwiseConfig, Stage  # noqa: E402
 
 SIDE = 12
 LABELS = ("rows", "columns", "wide rows")
@@ -114,8 +114,8 @@ def test_it_learns(data, tmp_path):
 
 
 def test_the_best_ensemble_is_kept(data, undisturbed):
-    from emotion_core.learners.network import TorchNetwork
-    from emotion_core.report.evaluation import evaluate_affect, evaluate_categories, run_network
+    from emotion_core.evaluation.evaluate import evaluate_affect, evaluate_categories, run_network
+    from emotion_core.export.torch_network import TorchNetwork
 
     network = TorchNetwork(undisturbed.model)
     result = evaluate_categories(run_network(network, data[1], SIDE, 3), data[1], LABELS, "vote")
@@ -249,7 +249,7 @@ WORKER = """
 import sys
 from tests_branchwise import CONFIG, TINY, stripes
 from dataclasses import replace
-from emotion_core.learners.branchwise import BranchwiseTrainer
+from emotion_core.training.esr_branchwise import BranchwiseTrainer
 import torch, torch.distributed
 torch.set_num_threads(1)
 config = replace(CONFIG, model=replace(TINY, branches=2), first_epochs=1, later_epochs=1, dimensional=False)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from emotion_core.errors import EmotionError
-from emotion_core.learners.category import Image, as_faces
+from emotion_core.learners.engine import Image, as_faces
 
 PIXELS = np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3)
 

@@ -115,7 +115,7 @@ def test_mistakes_are_one_line_and_exit_two(args, words, tmp_path, monkeypatch):
 
 
 def test_damaged_models_are_one_line_and_exit_two(photo, tmp_path):
-    from emotion_core.runtime.store import BUNDLED
+    from emotion_core.store.finding import BUNDLED
 
     data = (BUNDLED / "esr_compact.onnx").read_bytes()
     model = tmp_path / "mine.onnx"

@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from emotion_core.learners.diversity import diversity_loss, similarity  # noqa: E402
 from emotion_core.models.attention import Attention, Cbam  # noqa: E402
+from emotion_core.training.diversity import diversity_loss, similarity  # noqa: E402
 
 
 def attentions(*values: float) -> list[Attention]:

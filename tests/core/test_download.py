@@ -18,11 +18,11 @@ import pytest
 
 from emotion_core.cli import download as command
 from emotion_core.errors import EmotionError
-from emotion_core.runtime import artifacts as published
-from emotion_core.runtime import download as module
-from emotion_core.runtime.artifacts import ARTIFACTS, Artifact, fetch, is_here
-from emotion_core.runtime.download import download
-from emotion_core.runtime.store import KNOWN_FILES, find_file
+from emotion_core.store import artifacts as published
+from emotion_core.store import download as module
+from emotion_core.store.artifacts import ARTIFACTS, Artifact, fetch, is_here
+from emotion_core.store.download import download
+from emotion_core.store.finding import KNOWN_FILES, find_file
 
 DATA = bytes(range(256)) * 2000  # 512 kB: more than the sockets' buffers hold back
 SHA = hashlib.sha256(DATA).hexdigest()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from emotion_core.runtime.energy import EnergyMeter
+from emotion_core.bench.energy import EnergyMeter
 
 NEVER_S = 1e6
 

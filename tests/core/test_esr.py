@@ -12,8 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from emotion_core.export.weights import BASE_FILE, BRANCH_FILE, load_original  # noqa: E402
 from emotion_core.models.esr import PRESETS, ConvSpec, Esr, EsrConfig  # noqa: E402
-from emotion_core.models.files import BASE_FILE, BRANCH_FILE, load_original  # noqa: E402
 
 
 def count(module) -> int:
@@ -72,10 +72,10 @@ def test_onnx_outputs_equal_the_reference(golden, tmp_path):
     pytest.importorskip("onnx")
     import onnxruntime
 
+    from emotion_core.export.onnx_export import export_onnx
+    from emotion_core.export.weights import architecture_of
     from emotion_core.labels import AFFECTNET
-    from emotion_core.models.files import architecture_of
-    from emotion_core.runtime.card import ModelCard
-    from emotion_core.runtime.export import export_onnx
+    from emotion_core.store.card import ModelCard
 
     reference, model, faces = golden
     card = ModelCard("esr3", architecture_of(model), 96, 3, AFFECTNET, "none", colour="bgr", affect="reference")

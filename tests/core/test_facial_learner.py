@@ -19,12 +19,12 @@ from emotion_core.data.affectnet import AffectNetCategorical, AffectNetDimension
 from emotion_core.data.affectnet_prepare import COLUMNS, pre_process_affect_net  # noqa: E402
 from emotion_core.data.dataset import FaceSet  # noqa: E402
 from emotion_core.errors import EmotionError  # noqa: E402
+from emotion_core.export.weights import BASE_FILE, BRANCH_FILE, load_network  # noqa: E402
 from emotion_core.labels import AFFECTNET  # noqa: E402
-from emotion_core.learners.category import Category, Image  # noqa: E402
+from emotion_core.learners.engine import Category, Image  # noqa: E402
 from emotion_core.learners.facial import FacialEmotionLearner  # noqa: E402
 from emotion_core.learners.facial_config import FacialLearnerConfig  # noqa: E402
 from emotion_core.models.esr import ConvSpec, EsrConfig  # noqa: E402
-from emotion_core.models.files import BASE_FILE, BRANCH_FILE, load_network  # noqa: E402
 from emotion_core.runtime.session import FaceClassifier  # noqa: E402
 
 SMALL = EsrConfig(
@@ -334,7 +334,7 @@ def test_download_gets_a_folder_that_loads(tmp_path, monkeypatch):
     """From a folder in the place of the publisher; the network of the drawn weights is small, the hashes are ours."""
     import hashlib
 
-    from emotion_core.runtime import artifacts
+    from emotion_core.store import artifacts
 
     learner = small(tmp_path)
     source = learner.save(path=tmp_path / "published", model_name="x")
@@ -378,7 +378,7 @@ def test_settings_reach_the_training():
 
 def test_cross_validation_on_ckplus_keeps_people_apart(tmp_path):
     from emotion_core.data.ckplus import CkPlus
-    from emotion_core.learners.crossvalidation import cross_validate
+    from emotion_core.training.crossvalidation import cross_validate
 
     everyone = [faces(8, seed) for seed in range(6)]
     data = CkPlus(

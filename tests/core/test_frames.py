@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
-from emotion_core.vision import frames
-from emotion_core.vision.frames import FrameSource, SourceConfig, open_frames, resized
+from emotion_core.media import frames
+from emotion_core.media.frames import FrameSource, SourceConfig, open_frames, resized
 
 STEP = 10  # frame k of a video is grey k * STEP
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emotion_core.report.metrics import agreement, classification
+from emotion_core.evaluation.metrics import agreement, classification
 
 LABELS = ("a", "b", "c", "never")
 

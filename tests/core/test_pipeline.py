@@ -13,8 +13,8 @@ from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.pipeline.still import StillPipeline
-from emotion_core.runtime.card import ModelCard
 from emotion_core.runtime.ensemble import EnsembleOutput
+from emotion_core.store.card import ModelCard
 from emotion_core.types import Box, Face
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
-from emotion_core.vision.pixels import ENCODINGS, MAX_SIDE_PX, decode_compressed, decode_image
+from emotion_core.media.pixels import ENCODINGS, MAX_SIDE_PX, decode_compressed, decode_image
 
 BLOCK = 8
 COLOURS = np.array(  # BGR, all channels different, so that no swap goes unseen

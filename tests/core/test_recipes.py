@@ -12,8 +12,8 @@ pytest.importorskip("yaml")
 
 from emotion_core.cli.train import read_recipe
 from emotion_core.errors import EmotionError
-from emotion_core.learners.esr_config import EsrTrainingConfig
-from emotion_core.runtime.store import BUNDLED
+from emotion_core.store.finding import BUNDLED
+from emotion_core.training.esr_joint_config import EsrTrainingConfig
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 

@@ -13,8 +13,15 @@ import numpy as np
 import pytest
 
 from emotion_core.errors import EmotionError
-from emotion_core.report.recording import COLUMNS_AFTER, COLUMNS_BEFORE, NodeReport, Recording, Summary, summary_table
-from emotion_core.report.video import VideoWriter
+from emotion_core.media.video import VideoWriter
+from emotion_core.recording.recording import (
+    COLUMNS_AFTER,
+    COLUMNS_BEFORE,
+    NodeReport,
+    Recording,
+    Summary,
+    summary_table,
+)
 from emotion_core.types import VOICE, Box, EmotionEstimate, Face
 
 LABELS = ("neutral", "happy", "sad")
@@ -260,7 +267,7 @@ def test_a_failing_encoder_leaves_the_old_file(folder: Path, monkeypatch: pytest
 
 def test_the_sample_clip_shows_the_whole_face_and_repeats(portrait: np.ndarray) -> None:
     cv2 = pytest.importorskip("cv2")
-    from emotion_core.report.clip import SECONDS, sample_photo, window
+    from emotion_core.media.clip import SECONDS, sample_photo, window
 
     assert np.array_equal(sample_photo(), portrait)
     assert np.array_equal(window(portrait, 0), window(portrait, SECONDS))

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from emotion_core.errors import EmotionError
-from emotion_core.files import atomic_write, sha256
 from emotion_core.labels import AFFECTNET
-from emotion_core.runtime.card import ModelCard
 from emotion_core.runtime.ensemble import EnsembleOutput, softmax
 from emotion_core.runtime.session import FaceClassifier
-from emotion_core.runtime.store import BUNDLED, find_model, model_names
+from emotion_core.store.card import ModelCard
+from emotion_core.store.files import atomic_write, sha256
+from emotion_core.store.finding import BUNDLED, find_model, model_names
 
 CARD = ModelCard("tiny", {"type": "esr"}, 16, 1, AFFECTNET, "none", affect="derived")
 
@@ -24,9 +24,9 @@ def tiny(tmp_path_factory):
     """(path of an exported network, the network)."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnx")
+    from emotion_core.export.onnx_export import export_onnx
+    from emotion_core.export.weights import architecture_of
     from emotion_core.models.esr import ConvSpec, Esr, EsrConfig
-    from emotion_core.models.files import architecture_of
-    from emotion_core.runtime.export import export_onnx
 
     torch.manual_seed(0)
     model = Esr(EsrConfig(branches=3, in_channels=1, input_size=16, base=(ConvSpec(8),), branch=(ConvSpec(8),))).eval()
@@ -57,7 +57,7 @@ def calibration():
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("int8", 0.05), ("float16", 2e-3)])
 def test_smaller_copies_say_nearly_the_same(tiny, tmp_path, calibration, precision, tolerance):
-    from emotion_core.runtime.quantize import convert_float16, quantize_int8
+    from emotion_core.export.quantize import convert_float16, quantize_int8
 
     path, out = tiny[0], tmp_path / f"{precision}.onnx"
     card = quantize_int8(path, calibration, out) if precision == "int8" else convert_float16(path, out)
@@ -74,7 +74,7 @@ def test_smaller_copies_say_nearly_the_same(tiny, tmp_path, calibration, precisi
 
 def test_int8_computes_in_integers(tiny, tmp_path, calibration):
     onnx = pytest.importorskip("onnx")
-    from emotion_core.runtime.quantize import quantize_int8
+    from emotion_core.export.quantize import quantize_int8
 
     quantize_int8(tiny[0], calibration, tmp_path / "int8.onnx")
     network = onnx.load(str(tmp_path / "int8.onnx"))
@@ -84,7 +84,7 @@ def test_int8_computes_in_integers(tiny, tmp_path, calibration):
 
 @pytest.mark.parametrize("shape", [(4, 3, 16, 16), (4, 1, 48, 48), (0, 1, 16, 16), (16, 16)])
 def test_calibration_faces_that_do_not_fit_are_refused(tiny, tmp_path, shape):
-    from emotion_core.runtime.quantize import quantize_int8
+    from emotion_core.export.quantize import quantize_int8
 
     with pytest.raises(EmotionError, match="calibration needs finite faces"):
         quantize_int8(tiny[0], np.zeros(shape, np.float32), tmp_path / "int8.onnx")
@@ -93,8 +93,8 @@ def test_calibration_faces_that_do_not_fit_are_refused(tiny, tmp_path, shape):
 
 
 def test_results_are_noted_in_the_card(tiny, tmp_path):
-    from emotion_core.runtime.export import export_onnx
-    from emotion_core.runtime.onnx_file import add_result
+    from emotion_core.export.onnx_export import export_onnx
+    from emotion_core.export.onnx_file import add_result
 
     path = tmp_path / "mine.onnx"
     export_onnx(tiny[1], CARD, path)
@@ -160,7 +160,7 @@ def test_wrong_batches_are_refused(tiny):
 
 
 def test_a_failed_export_leaves_nothing_behind(tmp_path, tiny, monkeypatch):
-    from emotion_core.runtime import export
+    from emotion_core.export import onnx_export as export
 
     monkeypatch.setattr(export, "TOLERANCE", -1.0)
     with pytest.raises(EmotionError, match="differs"):

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from emotion_core.errors import EmotionError  # noqa: E402
 from emotion_core.models.esr import PRESETS, ConvSpec, Esr, EsrConfig  # noqa: E402
-from emotion_core.report.saliency import grad_cam  # noqa: E402
+from emotion_core.plots.saliency import grad_cam  # noqa: E402
 
 CONFIG = EsrConfig(
     branches=2,

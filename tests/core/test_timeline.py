@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from emotion_core.labels import AFFECTNET
-from emotion_core.report.spans import people, period_s, spans
-from emotion_core.report.timeline import MAX_PEOPLE, SIZE_PX, plot_timeline
+from emotion_core.plots.spans import people, period_s, spans
+from emotion_core.plots.timeline import MAX_PEOPLE, SIZE_PX, plot_timeline
 from emotion_core.types import Box, EmotionEstimate, Face
 from emotion_core.vision.palette import bgr
 
@@ -197,5 +197,5 @@ def test_a_failure_leaves_the_old_file(folder: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_importing_is_light() -> None:
-    code = "import sys, emotion_core.report.timeline; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, emotion_core.plots.timeline; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -15,14 +15,14 @@ pytest.importorskip("safetensors")
 
 from emotion_core.data.dataset import FaceSet  # noqa: E402
 from emotion_core.errors import EmotionError  # noqa: E402
+from emotion_core.export.weights import load_network  # noqa: E402
 from emotion_core.labels import AFFECT_COORDINATES, AFFECTNET  # noqa: E402
-from emotion_core.learners.affect import predict  # noqa: E402
-from emotion_core.learners.augment import AugmentConfig, augment  # noqa: E402
-from emotion_core.learners.esr import CHECKPOINT, EsrTrainer, write_result  # noqa: E402
-from emotion_core.learners.esr_config import EsrTrainingConfig  # noqa: E402
-from emotion_core.learners.memory import pixels_apart  # noqa: E402
 from emotion_core.models.esr import ConvSpec, EsrConfig  # noqa: E402
-from emotion_core.models.files import load_network  # noqa: E402
+from emotion_core.training.affect import predict  # noqa: E402
+from emotion_core.training.augment import AugmentConfig, augment  # noqa: E402
+from emotion_core.training.cpu import pixels_apart  # noqa: E402
+from emotion_core.training.esr_joint import CHECKPOINT, EsrTrainer, write_result  # noqa: E402
+from emotion_core.training.esr_joint_config import EsrTrainingConfig  # noqa: E402
 
 SIDE = 16
 TINY = EsrConfig(

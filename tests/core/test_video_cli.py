@@ -15,10 +15,10 @@ import pytest
 
 from emotion_core.cli import video
 from emotion_core.errors import EmotionError
+from emotion_core.media.frames import open_frames
 from emotion_core.pipeline.facial import FacialPipeline
 from emotion_core.runtime.session import FaceClassifier
-from emotion_core.runtime.store import BUNDLED
-from emotion_core.vision.frames import open_frames
+from emotion_core.store.finding import BUNDLED
 
 FRAMES, RATE_HZ = 8, 10
 
@@ -50,7 +50,7 @@ def photo(portrait, tmp_path_factory) -> Path:
 def clip(photo) -> Path:
     """The face, moving a pixel to the right in each of 8 frames, at 10 Hz."""
     pytest.importorskip("av")
-    from emotion_core.report.video import VideoWriter
+    from emotion_core.media.video import VideoWriter
 
     image = cv2.imread(str(photo))
     path = photo.with_name("clip.mp4")
@@ -210,8 +210,8 @@ def test_tracks_hold_when_frames_are_far_apart(clip, capsys, tmp_path):
 def test_gradcam_explains_what_the_branches_say(photo, tmp_path, monkeypatch):
     pytest.importorskip("torch")
     pytest.importorskip("safetensors")
-    from emotion_core.report import observer
-    from emotion_core.report.branches import BranchReading
+    from emotion_core.plots import observer
+    from emotion_core.plots.branches import BranchReading
 
     seen: list[BranchReading] = []
     draw = observer.draw_branches
@@ -243,9 +243,9 @@ def test_gradcam_takes_the_weights_of_the_same_network(photo, tmp_path):
         emotion(photo, "--gradcam", "--model", model, "--out", tmp_path / "out.png")
     from dataclasses import replace
 
+    from emotion_core.export.weights import architecture_of, save_network
     from emotion_core.models.esr import PRESETS, Esr
-    from emotion_core.models.files import architecture_of, save_network
-    from emotion_core.runtime.card import ModelCard
+    from emotion_core.store.card import ModelCard
 
     other = Esr(replace(PRESETS["esr_compact"], branches=2))
     card = ModelCard.from_json(model.with_suffix(".json").read_text())

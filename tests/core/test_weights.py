@@ -8,9 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from emotion_core.models.files import load_network  # noqa: E402
+from emotion_core.export.weights import load_network  # noqa: E402
 from emotion_core.runtime.session import FaceClassifier  # noqa: E402
-from emotion_core.runtime.store import BUNDLED  # noqa: E402
+from emotion_core.store.finding import BUNDLED  # noqa: E402
 
 
 @pytest.mark.parametrize("path", sorted(BUNDLED.glob("*.safetensors")), ids=lambda path: path.stem)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from emotion_core.report.recording import Summary
+from emotion_core.recording.recording import Summary
 
 pytest.importorskip("av", reason="PyAV comes with the extra [media]")
 

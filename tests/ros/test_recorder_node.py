@@ -21,7 +21,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from emotion_core.report.recording import NodeReport, Summary
+from emotion_core.recording.recording import NodeReport, Summary
 from emotion_core.types import Box, Face
 from emotion_core.types import EmotionEstimate as Estimate
 from emotion_ros import qos

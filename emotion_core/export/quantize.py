@@ -1,0 +1,174 @@
+"""Smaller and faster copies of an exported network: int8 for CPUs, float16 for GPUs.
+
+int8 is static: the ranges of all activations are measured on given faces, in batches whose extremes are averaged, as a
+single unusual face would otherwise cost everyone else resolution. Convolutions and what lies between them compute in
+integers, one scale a channel for the weights; the classifiers stay float32. Weights use seven bits, since the 16-bit
+sums of CPUs without VNNI would otherwise saturate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from emotion_core.data.dataset import FaceDataset
+from emotion_core.data.subset import balanced_indices
+from emotion_core.errors import EmotionError
+from emotion_core.export.onnx_export import export_onnx
+from emotion_core.export.onnx_file import save_onnx
+from emotion_core.models.esr import Esr
+from emotion_core.runtime.session import FaceClassifier
+from emotion_core.store.card import PRECISIONS, ModelCard
+from emotion_core.vision.crop import resize_faces
+
+_INTEGER_OPERATORS = ("Conv", "Add", "Mul", "Relu", "MaxPool")
+_CALIBRATION_BATCH = 32
+
+
+def export_as(
+    precision: str,
+    model: Esr,
+    card: ModelCard,
+    path: str | Path,
+    calibration: FaceDataset | None = None,
+    fold_constants: bool = True,
+) -> ModelCard:
+    """Export a torch network in one of ``PRECISIONS``; see ``export_onnx``, ``convert_float16``, ``quantize_int8``.
+
+    Args:
+        calibration: training faces of all classes, for int8; some hundred of them are used.
+
+    Raises:
+        EmotionError: another precision, no calibration faces, or the export differs from torch.
+    """
+    if precision not in PRECISIONS:
+        raise EmotionError(f"unknown precision {precision!r}: use one of {', '.join(PRECISIONS)}")
+    if precision == "float32":
+        return export_onnx(model, card, path, fold_constants)
+    if precision == "int8" and calibration is None:
+        raise EmotionError("int8 needs training faces of all classes to measure ranges on, got none")
+    with tempfile.TemporaryDirectory(prefix="emotion-") as folder:
+        exact = Path(folder) / "float32.onnx"
+        export_onnx(model, card, exact, fold_constants)
+        if precision == "float16" or calibration is None:
+            return convert_float16(exact, path)
+        return quantize_int8(exact, calibration_faces(calibration, card), path)
+
+
+def quantize_int8(source: str | Path, faces: NDArray[np.float32], path: str | Path) -> ModelCard:
+    """Write an int8 copy of an exported network.
+
+    Args:
+        source: the float32 ONNX file, with its card.
+        faces: (N, channels, S, S) float32 in [0, 1] from the training data, some hundred of all classes.
+        path: the file to write, ending in .onnx; an older one is replaced when all went well.
+
+    Returns:
+        The card of the copy; its results are empty, they have to be measured anew.
+
+    Raises:
+        EmotionError: the source is not an exported float32 network, or the faces do not fit it.
+    """
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    card = _float32_card(source)
+    expected = (card.channels, card.input_size, card.input_size)
+    if faces.ndim != 4 or faces.shape[1:] != expected or not len(faces) or not np.isfinite(faces).all():
+        raise EmotionError(
+            f"calibration needs finite faces of shape (N, {', '.join(map(str, expected))}), got {faces.shape}"
+        )
+
+    def write(folder: Path) -> onnx.ModelProto:
+        out = folder / "int8.onnx"
+        with _quiet():
+            quantize_static(
+                str(source),
+                str(out),
+                _Faces(faces),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(_INTEGER_OPERATORS),
+                nodes_to_exclude=_float_nodes(onnx.load(str(source))),
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                extra_options={"CalibMovingAverage": True},
+            )
+        return onnx.load(str(out))
+
+    return _write(write, replace(card, precision="int8", results=()), path)
+
+
+def convert_float16(source: str | Path, path: str | Path) -> ModelCard:
+    """Write a float16 copy of an exported network; inputs and outputs stay float32. See ``quantize_int8``."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    card = _float32_card(source)
+
+    def write(folder: Path) -> onnx.ModelProto:
+        with _quiet():
+            return convert_float_to_float16(onnx.load(str(source)), keep_io_types=True)
+
+    return _write(write, replace(card, precision="float16", results=()), path)
+
+
+def calibration_faces(data: FaceDataset, card: ModelCard, count: int = 512, seed: int = 0) -> NDArray[np.float32]:
+    """Faces to measure ranges on: at most about ``count``, as many of each class, at the size the network takes.
+
+    Returns:
+        (N, channels, S, S) float32 in [0, 1].
+    """
+    per_class = -(-count // max(1, len(np.unique(data.targets)) if data.targets.ndim == 1 else 4))
+    chosen = balanced_indices(data.targets, per_class, np.random.default_rng(seed))
+    return np.concatenate([resize_faces(data.face(i)[None], card.input_size, card.channels) for i in chosen])
+
+
+class _Faces:
+    """Hands the calibration faces out batch by batch, as ONNX Runtime asks for them."""
+
+    def __init__(self, faces: NDArray[np.float32]) -> None:
+        self._batches = iter(np.array_split(faces, range(_CALIBRATION_BATCH, len(faces), _CALIBRATION_BATCH)))
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {"faces": np.ascontiguousarray(batch, np.float32)}
+
+
+def _float32_card(source: str | Path) -> ModelCard:
+    card = FaceClassifier(source).card
+    if card.precision != "float32":
+        raise EmotionError(f"{source} is {card.precision} already: start from the float32 export of the network")
+    return card
+
+
+def _float_nodes(network: onnx.ModelProto) -> list[str]:
+    """Nodes that must not become integers: everything before the first convolution, which scales each face."""
+    names = [node.name for node in network.graph.node]
+    kinds = [node.op_type for node in network.graph.node]
+    return names[: kinds.index("Conv")] if "Conv" in kinds else names
+
+
+def _write(make: Callable[[Path], onnx.ModelProto], card: ModelCard, path: str | Path) -> ModelCard:
+    with tempfile.TemporaryDirectory(prefix="emotion-") as folder:
+        return save_onnx(make(Path(folder)), card, path)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """ONNX Runtime's tools give advice through the root logger and by printing."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+    finally:
+        logging.disable(disabled)

@@ -1,0 +1,332 @@
+"""Frames from a camera, a video, a folder of pictures or one picture, each with its time in the media."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from emotion_core.errors import EmotionError
+from emotion_core.media.pixels import decode_compressed
+from emotion_core.parameters import CheckedConfig, parameter
+from emotion_core.types import Picture
+
+STILLS_RATE_HZ = 30.0
+"""Pictures have no rate of their own: they follow each other like a camera's."""
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+MAX_GAP_S = 60.0
+"""A longer jump between the time stamps of two frames of a video is taken for damage, not for a pause."""
+
+_TOLERANCE_S = 1e-4  # time stamps are often rounded to milliseconds or less
+_MAX_MISSES = 10  # reads in a row; a camera may lose a frame and go on
+
+_Timed = tuple[Picture, float, float]  # picture, its time, how long it lasts
+
+
+@dataclass(frozen=True)
+class SourceConfig(CheckedConfig):
+    """What the node ``source`` publishes; raises EmotionError for a bad value."""
+
+    source: str = parameter("0", "Index of a camera, or path of a video, a picture or a folder of pictures.")
+    rate_hz: float = parameter(
+        0.0,
+        "Images a second; 0 keeps the rate of the video or camera and is 30 for pictures.",
+        low=0,
+        high=240,
+    )
+    loop: bool = parameter(False, "Begin again at the end; a single picture is then published for ever.")
+    frame_id: str = parameter("camera", "Frame of reference in the header of the images.")
+    encoding: str = parameter("bgr8", "Encoding of the images.", choices=("bgr8", "rgb8", "mono8"))
+    width: int = parameter(
+        0, "Width in pixels to resize to, with the height in proportion; 0 keeps the size.", low=0, high=16384
+    )
+    wait_for_subscriber: bool = parameter(
+        False, "Wait for the first subscriber to `image`, so that it misses nothing of a short recording."
+    )
+
+
+class FrameSource(ABC):
+    """Iterates (image, media_time_s): (height, width, 3) uint8 BGR, read-only, and seconds from the first.
+
+    Times increase strictly, also from one round of a loop to the next. At a chosen rate the k-th time is
+    k / rate, and frames are repeated (as the same array) or left out, so that everything plays at its true
+    speed. Not to be used by two threads at once.
+
+    Attributes:
+        rate_hz: frames a second of the media itself, None for pictures and where it is not known.
+        skipped: packets, pictures and reads so far that gave no image.
+        is_live: a camera, which does not wait for whoever reads.
+    """
+
+    rate_hz: float | None = None
+    is_live = False
+
+    def __init__(self, name: str, loop: bool, rate_hz: float) -> None:
+        if not (math.isfinite(rate_hz) and rate_hz >= 0):
+            raise EmotionError(f"{name}: expected a rate in Hz or 0, got {rate_hz}")
+        self.name = name
+        self.skipped = 0
+        self._loop = loop
+        self._chosen_hz = rate_hz
+        self._running: Generator[tuple[Picture, float], None, None] | None = None
+
+    def __iter__(self) -> Iterator[tuple[Picture, float]]:
+        """Start from the first frame. Raises EmotionError where none can be read, or a camera is gone."""
+        self.close()
+        self._running = self._resampled() if self._chosen_hz else ((i, t) for i, t, _ in self._rounds())
+        return self._running
+
+    def __enter__(self) -> FrameSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the iteration under way and let go of the file or the camera."""
+        if self._running is not None:
+            self._running.close()
+            self._running = None
+
+    @abstractmethod
+    def _once(self) -> Iterator[_Timed]:
+        """One round from time 0, in order."""
+
+    def _rounds(self) -> Iterator[_Timed]:
+        start = end = 0.0
+        while True:
+            for image, time_s, duration_s in self._once():
+                image.setflags(write=False)
+                yield image, start + time_s, duration_s
+                end = start + time_s + duration_s
+            if end == start:
+                raise EmotionError(f"{self.name}: expected pictures, but none of it can be read")
+            if not self._loop:
+                return
+            start = end
+
+    def _resampled(self) -> Generator[tuple[Picture, float], None, None]:
+        count, end = 0, 0.0
+        held: Picture | None = None
+        for image, time_s, duration_s in self._rounds():
+            while held is not None and count / self._chosen_hz < time_s - _TOLERANCE_S:
+                yield held, count / self._chosen_hz
+                count += 1
+            held, end = image, time_s + duration_s
+        while held is not None and count / self._chosen_hz < end - _TOLERANCE_S:
+            yield held, count / self._chosen_hz
+            count += 1
+
+
+class _Pictures(FrameSource):
+    """A folder's pictures in the order of their names, or a single one."""
+
+    def __init__(self, path: Path, loop: bool, rate_hz: float) -> None:
+        super().__init__(str(path), loop, rate_hz)
+        self._only: Picture | None = None
+        self._period_s = 1 / (rate_hz or STILLS_RATE_HZ)
+        if path.is_dir():
+            self._paths = sorted(p for p in path.iterdir() if _is_picture(p) and not p.name.startswith("."))
+            if not self._paths:
+                raise EmotionError(f"{path}: expected a folder with pictures ({', '.join(IMAGE_SUFFIXES)}), got none")
+        else:
+            self._paths = [path]
+            self._only = _read(path)
+
+    def _once(self) -> Iterator[_Timed]:
+        count = 0
+        for path in self._paths:
+            try:
+                image = _read(path) if self._only is None else self._only
+            except EmotionError:
+                self.skipped += 1
+                continue
+            yield image, count * self._period_s, self._period_s
+            count += 1
+
+
+class _Video(FrameSource):
+    """A file that PyAV decodes, turned upright where a phone noted that it was held sideways."""
+
+    def __init__(self, path: Path, loop: bool, rate_hz: float) -> None:
+        super().__init__(str(path), loop, rate_hz)
+        try:
+            import av
+        except ImportError as error:
+            raise EmotionError(
+                f"{path}: a video takes PyAV: pip install av, or pip install emotion-perception[media]"
+            ) from error
+        self._av: Any = av
+        self._path = path
+        with self._open() as container:
+            if not container.streams.video:
+                raise EmotionError(f"{path}: expected a video, got a file without pictures")
+            stream = container.streams.video[0]
+            rate = stream.average_rate or stream.guessed_rate
+        self.rate_hz = float(rate) if rate else None
+        self._period_s = 1 / (self.rate_hz or STILLS_RATE_HZ)
+
+    def _open(self) -> Any:
+        try:
+            return self._av.open(str(self._path))
+        except (self._av.error.FFmpegError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise EmotionError(
+                f"{self._path}: expected a video or a picture, but it cannot be read: {reason}"
+            ) from error
+
+    def _once(self) -> Iterator[_Timed]:
+        first: float | None = None
+        last = -self._period_s
+        with self._open() as container:
+            for frame in self._decoded(container):
+                try:
+                    image = _upright(frame.to_ndarray(format="bgr24"), getattr(frame, "rotation", 0))
+                except (self._av.error.FFmpegError, ValueError):
+                    self.skipped += 1
+                    continue
+                if first is None:
+                    first = frame.time
+                now = math.nan if first is None or frame.time is None else frame.time - first
+                if not last < now <= last + MAX_GAP_S:  # missing, standing still or out of its mind
+                    now = last + self._period_s
+                yield image, now, self._period_s
+                last = now
+
+    def _decoded(self, container: Any) -> Iterator[Any]:
+        """Every frame that can be decoded; what is broken is counted."""
+        stream = container.streams.video[0]
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                frames = [] if packet is None else packet.decode()
+            except self._av.error.FFmpegError:
+                self.skipped += 1
+                continue  # an error while demuxing has ended the packets: the next one is None
+            if packet is None:
+                return
+            for frame in frames:
+                if frame.is_corrupt:
+                    self.skipped += 1
+                else:
+                    yield frame
+
+
+class _Camera(FrameSource):
+    """A camera that OpenCV opens; its times are those at which its frames were read."""
+
+    is_live = True
+
+    def __init__(self, source: str, rate_hz: float) -> None:
+        super().__init__(f"camera {source}", False, rate_hz)
+        device = Path(f"/dev/video{source}" if source.isdigit() else source)
+        linux = sys.platform == "linux"
+        if linux and not device.exists():  # OpenCV would say so in several lines of its own
+            raise EmotionError(f"{self.name}: expected a camera, but there is no {device}: is it plugged in?")
+        self._capture = cv2.VideoCapture(
+            int(source) if source.isdigit() else source, cv2.CAP_V4L2 if linux else cv2.CAP_ANY
+        )
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise EmotionError(f"{self.name}: {device} cannot be opened: is it in use, or access to it missing?")
+        if rate_hz:
+            self._capture.set(cv2.CAP_PROP_FPS, rate_hz)
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.rate_hz = rate if math.isfinite(rate) and rate > 0 else None
+
+    def __iter__(self) -> Iterator[tuple[Picture, float]]:
+        super().close()
+        self._running = self._live()
+        return self._running
+
+    def close(self) -> None:
+        super().close()
+        self._capture.release()
+
+    def _live(self) -> Generator[tuple[Picture, float], None, None]:
+        period_s = 1 / self._chosen_hz if self._chosen_hz else 0.0
+        due = 0.0
+        for image, time_s, _ in self._once():
+            # A camera may ignore the rate it was asked for and send more; half a period allows for jitter.
+            if time_s >= due - period_s / 2:
+                due = max(due + period_s, time_s)
+                yield image, time_s
+
+    def _once(self) -> Iterator[_Timed]:
+        misses, start, last = 0, math.nan, -1.0
+        while True:
+            success, image = self._capture.read()
+            now = time.monotonic()
+            if not success or image is None:
+                misses += 1
+                self.skipped += 1
+                if misses >= _MAX_MISSES:
+                    raise EmotionError(f"{self.name} sends no more pictures: was it unplugged?")
+                continue
+            misses = 0
+            start = now if math.isnan(start) else start
+            last = max(now - start, last + 1e-6)
+            image.setflags(write=False)
+            yield np.asarray(image, np.uint8), last, 0.0
+
+
+def open_frames(source: str, loop: bool = False, rate_hz: float = 0) -> FrameSource:
+    """Open a camera ("0" or "/dev/video0"), a video file, a folder of pictures, or one picture.
+
+    Args:
+        source: which; a folder's pictures come in the order of their names.
+        loop: begin again at the end. Cameras have none.
+        rate_hz: frames a second to deliver; 0 gives every frame of a video or camera at its own time, and
+            pictures at STILLS_RATE_HZ.
+
+    Raises:
+        EmotionError: there is no such thing, it cannot be read, or PyAV is missing for a video.
+    """
+    if (source.isascii() and source.isdigit()) or source.startswith("/dev/video"):
+        return _Camera(source, rate_hz)
+    path = Path(source).expanduser()
+    try:
+        if not source or not path.exists():
+            raise EmotionError(f"expected a camera's number or the path of a video or pictures, got {source!r}")
+        return (_Pictures if path.is_dir() or _is_picture(path) else _Video)(path, loop, rate_hz)
+    except OSError as error:
+        raise EmotionError(f"{source}: cannot be read: {error.strerror or error}") from error
+
+
+def resized(image: Picture, width: int) -> Picture:
+    """The image at that width in pixels, its height in proportion; the image itself for width 0."""
+    if width in (0, image.shape[1]):
+        return image
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    how = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _read(path: Path) -> Picture:
+    try:
+        return decode_compressed(path.read_bytes())
+    except (EmotionError, OSError) as error:
+        raise EmotionError(f"{path}: {error}") from error
+
+
+def _upright(image: Picture, rotation: float) -> Picture:
+    """Turned by degrees counterclockwise, as FFmpeg gives them, in steps of 90."""
+    return np.ascontiguousarray(np.rot90(image, round(rotation / 90)))

@@ -1,0 +1,300 @@
+"""Pictures as robots send them, turned into the one kind the library knows: (height, width, 3) uint8, BGR.
+
+Encodings bear the names of ROS's ``sensor_msgs/Image``, but nothing here imports ROS. Where ROS's own
+cv_bridge converts an encoding too, the result is the same.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_core.errors import EmotionError
+from emotion_core.types import Picture
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview | array[int] | NDArray[np.uint8]"
+
+MAX_SIDE_PX = 16384
+MAX_PIXELS = 100_000_000
+"""More than any camera has: a header beyond is a mistake, and believing it would fill the memory."""
+
+FLOAT_SLACK = 0.1
+"""How far float pixels may leave [0, 1] (sharpening overshoots) before they are taken for something else."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How one encoding lies in memory.
+
+    Attributes:
+        kind: numpy's name of the type of one value, without byte order.
+        channels: values in a row for each pixel.
+        code: OpenCV's conversion to BGR; None where the values are BGR already.
+        multiple: width and height must be multiples of these.
+        planes: rows of data for so many rows of the picture, as (numerator, denominator).
+    """
+
+    kind: str = "u1"
+    channels: int = 1
+    code: int | None = None
+    multiple: tuple[int, int] = (1, 1)
+    planes: tuple[int, int] = (1, 1)
+
+
+# ROS names a Bayer pattern by its first two rows, OpenCV by pixels two and three of rows two and three: RGGB
+# there is BG here. OpenCV's newer aliases (COLOR_BayerRGGB2BGR) are missing on Ubuntu 22.04.
+_BAYER = {
+    "rggb": cv2.COLOR_BayerBG2BGR,
+    "bggr": cv2.COLOR_BayerRG2BGR,
+    "gbrg": cv2.COLOR_BayerGR2BGR,
+    "grbg": cv2.COLOR_BayerGB2BGR,
+}
+_NV24 = -1  # OpenCV has no code for it
+
+_LAYOUTS: dict[str, _Layout] = {
+    "bgr8": _Layout(channels=3),
+    "8UC3": _Layout(channels=3),
+    "rgb8": _Layout(channels=3, code=cv2.COLOR_RGB2BGR),
+    "bgra8": _Layout(channels=4, code=cv2.COLOR_BGRA2BGR),
+    "8UC4": _Layout(channels=4, code=cv2.COLOR_BGRA2BGR),
+    "rgba8": _Layout(channels=4, code=cv2.COLOR_RGBA2BGR),
+    "mono8": _Layout(code=cv2.COLOR_GRAY2BGR),
+    "8UC1": _Layout(code=cv2.COLOR_GRAY2BGR),
+    "mono16": _Layout("u2", code=cv2.COLOR_GRAY2BGR),
+    "16UC1": _Layout("u2", code=cv2.COLOR_GRAY2BGR),
+    "bgr16": _Layout("u2", 3),
+    "16UC3": _Layout("u2", 3),
+    "rgb16": _Layout("u2", 3, cv2.COLOR_RGB2BGR),
+    "bgra16": _Layout("u2", 4, cv2.COLOR_BGRA2BGR),
+    "16UC4": _Layout("u2", 4, cv2.COLOR_BGRA2BGR),
+    "rgba16": _Layout("u2", 4, cv2.COLOR_RGBA2BGR),
+    "32FC1": _Layout("f4", code=cv2.COLOR_GRAY2BGR),
+    "32FC3": _Layout("f4", 3),
+    "yuv422": _Layout(channels=2, code=cv2.COLOR_YUV2BGR_UYVY, multiple=(2, 1)),
+    "uyvy": _Layout(channels=2, code=cv2.COLOR_YUV2BGR_UYVY, multiple=(2, 1)),
+    "yuv422_yuy2": _Layout(channels=2, code=cv2.COLOR_YUV2BGR_YUY2, multiple=(2, 1)),
+    "yuyv": _Layout(channels=2, code=cv2.COLOR_YUV2BGR_YUY2, multiple=(2, 1)),
+    "nv12": _Layout(code=cv2.COLOR_YUV2BGR_NV12, multiple=(2, 2), planes=(3, 2)),
+    "nv21": _Layout(code=cv2.COLOR_YUV2BGR_NV21, multiple=(2, 2), planes=(3, 2)),
+    "nv24": _Layout(code=_NV24, planes=(3, 1)),
+    **{f"bayer_{name}8": _Layout(code=code) for name, code in _BAYER.items()},
+    **{f"bayer_{name}16": _Layout("u2", code=code) for name, code in _BAYER.items()},
+}
+
+ENCODINGS = tuple(_LAYOUTS)
+"""Every encoding that ``decode_image`` reads."""
+
+
+def decode_image(
+    encoding: str, height: int, width: int, step: int, data: Buffer, is_bigendian: bool = False
+) -> Picture:
+    """The picture in an uncompressed image message.
+
+    16-bit values are taken to span their whole range (scaled by 255/65535 and rounded, as cv_bridge does), so
+    a camera that fills only 12 of its bits gives a dark picture. Floats span [0, 1]. YUV is BT.601 in video
+    range. Alpha is dropped. ``8UC3``, ``16UC3``, ``32FC3`` are BGR. ``height`` is always the picture's: the
+    data of ``nv12`` and ``nv21`` have half as many rows again, those of ``nv24`` three times as many.
+
+    Args:
+        encoding: one of ENCODINGS.
+        height, width: pixels.
+        step: bytes from the start of a row to that of the next; rows may be padded, the last one need not be.
+        data: the rows, one after the other.
+        is_bigendian: the byte order of 16-bit and float values.
+
+    Returns:
+        (height, width, 3) uint8, BGR, contiguous. For ``bgr8`` and ``8UC3`` without padding it is a read-only
+        view of ``data``, which must not change as long as it is used; otherwise it is a copy.
+
+    Raises:
+        EmotionError: the encoding is unknown, the header contradicts itself or the data, or float values are
+            not finite or not in [0, 1].
+    """
+    layout = _LAYOUTS.get(encoding)
+    if layout is None:
+        raise EmotionError(f"unknown image encoding {encoding!r:.40}: expected one of {', '.join(ENCODINGS)}")
+    kind = np.dtype(layout.kind)
+    rows = height * layout.planes[0] // layout.planes[1]
+    row_bytes = width * layout.channels * kind.itemsize
+    _check_header(encoding, layout, height, width, step, row_bytes)
+    flat = _bytes(data)
+    if rows == 1:
+        step = row_bytes  # there is no next row
+    needed = step * (rows - 1) + row_bytes
+    if flat.size < needed:
+        raise EmotionError(
+            f"{encoding} image of {width} x {height} with step {step} needs {needed} bytes, got {flat.size}: "
+            "was the message cut off, or is its header wrong?"
+        )
+    shape: tuple[int, ...] = (rows, width)
+    strides: tuple[int, ...] = (step, layout.channels * kind.itemsize)
+    if layout.channels > 1:
+        shape, strides = (*shape, layout.channels), (*strides, kind.itemsize)
+    values: NDArray[Any] = np.ndarray(shape, kind.newbyteorder(">" if is_bigendian else "<"), flat, 0, strides)
+    if kind.itemsize > 1:
+        values = np.require(values, kind, ["C", "A"])  # OpenCV wants native byte order and whole strides
+    return _to_bgr(encoding, layout, values)
+
+
+def _check_size(width: int, height: int) -> None:
+    if not (0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX and width * height <= MAX_PIXELS):
+        raise EmotionError(
+            f"expected a picture of 1 to {MAX_SIDE_PX} px a side and at most {MAX_PIXELS} px in all, "
+            f"got {width} x {height}: check its header"
+        )
+
+
+def _check_header(encoding: str, layout: _Layout, height: int, width: int, step: int, row_bytes: int) -> None:
+    _check_size(width, height)
+    across, down = layout.multiple
+    if width % across or height % down:
+        raise EmotionError(
+            f"{encoding} needs a width that is a multiple of {across} and a height that is one of {down}, "
+            f"got {width} x {height}: check the message's header"
+        )
+    if encoding.startswith("bayer") and min(width, height) < 3:
+        raise EmotionError(f"{encoding} needs at least 3 x 3 px, got {width} x {height}: send a larger picture")
+    exactly = layout.code == _NV24  # nobody says how its twice as long rows of colour would be padded
+    if step < row_bytes or (exactly and step != row_bytes):
+        raise EmotionError(
+            f"{encoding} image of width {width} needs a step of {'' if exactly else 'at least '}{row_bytes} "
+            f"bytes, got {step}: check step and encoding of the message"
+        )
+
+
+def _bytes(data: Buffer) -> NDArray[np.uint8]:
+    """(n,) uint8, a view where the data are contiguous."""
+    try:
+        if isinstance(data, np.ndarray):
+            return np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+        return np.frombuffer(data, np.uint8) if len(data) else np.empty(0, np.uint8)
+    except (BufferError, TypeError, ValueError) as error:
+        raise EmotionError(f"expected image data as bytes, got {type(data).__name__}: {error}") from error
+
+
+def _to_bgr(encoding: str, layout: _Layout, values: NDArray[Any]) -> Picture:
+    image = values
+    if layout.kind == "f4":
+        image = _from_float(encoding, image)
+    elif layout.kind == "u2" and not encoding.startswith("bayer"):
+        image = _from_16_bit(image)
+    if layout.code == _NV24:
+        image = _from_nv24(image)
+    elif layout.code is not None:
+        image = cv2.cvtColor(image, layout.code)
+    if image.dtype == np.uint16:  # a Bayer pattern loses least when it is scaled last
+        image = _from_16_bit(image)
+    if image is values:
+        if not image.flags.c_contiguous:
+            return np.ascontiguousarray(image)
+        image.setflags(write=False)
+    return image
+
+
+def _from_16_bit(values: NDArray[Any]) -> NDArray[Any]:
+    return cv2.convertScaleAbs(values, alpha=255 / 65535)
+
+
+def _from_float(encoding: str, values: NDArray[Any]) -> NDArray[Any]:
+    low, high = float(values.min()), float(values.max())  # both NaN as soon as one value is
+    if not (np.isfinite(low) and np.isfinite(high)):
+        found = "NaN" if np.isnan(low) else "inf"
+        raise EmotionError(f"{encoding} image: expected values in [0, 1], got {found}: mask such pixels first")
+    if low < -FLOAT_SLACK or high > 1 + FLOAT_SLACK:
+        raise EmotionError(
+            f"{encoding} image: expected values in [0, 1], got [{low:g}, {high:g}]: is this a depth image?"
+        )
+    # Not convertScaleAbs, which would mirror the slightly negative ones.
+    return np.rint(np.clip(values, 0, 1) * np.float32(255)).astype(np.uint8)
+
+
+def _from_nv24(values: NDArray[Any]) -> NDArray[Any]:
+    """From (3 h, w): a plane of Y, then one of U and V in turn at full resolution."""
+    height, width = values.shape[0] // 3, values.shape[1]
+    chroma = values[height:].reshape(height, width, 2)
+    # BT.601 in video range, with the factors that OpenCV uses for the other YUV encodings.
+    luma, red_v, green_u, green_v, blue_u = 1.164, 1.596, -0.391, -0.813, 2.018
+    matrix = np.array([[luma, blue_u, 0], [luma, green_u, green_v], [luma, 0, red_v]])
+    offset = -matrix @ np.array([[16.0], [128.0], [128.0]])
+    return cv2.transform(np.dstack((values[:height], chroma)), np.hstack((matrix, offset)))
+
+
+def decode_compressed(data: Buffer, format: str = "") -> Picture:
+    """The picture in a compressed image message, or in a file: JPEG, PNG or whatever else OpenCV reads.
+
+    16-bit values are scaled to 8 bits, alpha is dropped, and an orientation in the Exif data is applied.
+
+    Args:
+        data: the whole file.
+        format: as in ``sensor_msgs/CompressedImage``: "jpeg", "png" or "rgb8; jpeg compressed bgr8". Only its
+            unusual values count ("… compressed rgb8": red and blue swapped); the data say what they are.
+
+    Returns:
+        (height, width, 3) uint8, BGR.
+
+    Raises:
+        EmotionError: the data are empty, cut off, damaged, not a picture, or too large a one.
+    """
+    if "compressedDepth" in format:
+        raise EmotionError(f"expected a compressed picture, got a depth image (format {format!r:.60})")
+    flat = _bytes(data)
+    if not flat.size:
+        raise EmotionError("expected a compressed picture, got no data at all: is the camera sending?")
+    content = flat.tobytes()
+    if content.startswith(b"\xff\xd8"):
+        _check_size(*_jpeg_size(content))
+    elif content.startswith(b"\x89PNG\r\n\x1a\n"):
+        _check_size(*_png_size(content))
+    try:
+        image: NDArray[Any] | None = cv2.imdecode(flat, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error:  # a size that OpenCV refuses, or a broken file of one of the rarer formats
+        image = None
+    if image is None or not image.size:
+        said = f" (format {format!r:.60})" if format else ""
+        raise EmotionError(
+            f"expected a JPEG or PNG picture, got {flat.size} bytes that OpenCV cannot decode{said}: "
+            "they are damaged or something else"
+        )
+    _check_size(image.shape[1], image.shape[0])
+    if image.dtype == np.uint16:
+        image = _from_16_bit(image)
+    elif image.dtype != np.uint8:
+        raise EmotionError(f"expected a picture of 8 or 16 bits a channel, got {image.dtype}: convert it first")
+    if "compressed rgb" in format:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return np.asarray(image, np.uint8)
+
+
+def _jpeg_size(content: bytes) -> tuple[int, int]:
+    """(width, height) from the headers; raises where the end marker is missing.
+
+    Some versions of OpenCV fill what is cut off with grey and call it a success.
+    """
+    at, size = 2, None
+    while at + 4 <= len(content) and content[at] == 0xFF:
+        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
+        if marker == 0xFF:  # fill bytes may stand before a marker
+            at += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            down, across = content[at + 5 : at + 7], content[at + 7 : at + 9]
+            size = int.from_bytes(across, "big"), int.from_bytes(down, "big")
+        if marker == 0xDA:
+            # Entropy-coded data never hold the end marker, and an embedded thumbnail lies before them.
+            if size is None or content.find(b"\xff\xd9", at + 2 + length) < 0:
+                break
+            return size
+        at += 2 + length
+    raise EmotionError(f"expected a whole JPEG, got {len(content)} bytes without its end: cut off or damaged")
+
+
+def _png_size(content: bytes) -> tuple[int, int]:
+    """(width, height) from the header; raises where the end chunk is missing."""
+    if b"IEND" not in content[-4096:]:
+        raise EmotionError(f"expected a whole PNG, got {len(content)} bytes without its end: cut off")
+    return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")

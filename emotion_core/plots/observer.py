@@ -1,0 +1,169 @@
+"""Frames in, pictures of what was seen in them out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from emotion_core.errors import EmotionError
+from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
+from emotion_core.plots.branches import SIZE_PX, BranchReading, check_size, draw_branches, letterbox, placed
+from emotion_core.plots.trace import AffectTrace
+from emotion_core.runtime.ensemble import EnsembleOutput
+from emotion_core.runtime.session import FaceClassifier
+from emotion_core.store.finding import find_model
+from emotion_core.types import EmotionEstimate, Picture
+from emotion_core.vision.crop import crop_face
+from emotion_core.vision.draw import draw_estimates
+
+if TYPE_CHECKING:
+    from emotion_core.models.esr import Esr
+
+
+class Observer:
+    """Estimates and draws one frame after the other; single pictures without tracks and smoothing.
+
+    Args:
+        model: name or path of a model.
+        detector: name of a face detector, see ``create_detector``.
+        stills: whether the frames are single pictures; else they are one video or camera.
+        period_s: time from one frame to the next in seconds; a video's tracks last over three of them.
+        size: (width, height) in pixels of what is drawn; by default the frame's, with ``panel`` SIZE_PX.
+        panel: whether to draw beside the frame what each branch says of one face, see ``draw_branches``.
+        gradcam: draw the panel, and in it which part of the face made each branch say so; takes torch.
+
+    Raises:
+        EmotionError: the model or the detector is not here or damaged, there are no weights for ``gradcam``, or the
+            size has no room for the panel.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        detector: str = "auto",
+        *,
+        stills: bool,
+        period_s: float,
+        size: tuple[int, int] | None = None,
+        panel: bool = False,
+        gradcam: bool = False,
+    ) -> None:
+        self._stills, self._panel = stills, panel or gradcam
+        self._size = size or (SIZE_PX if self._panel else None)
+        if self._panel and self._size is not None:
+            check_size(self._size)
+        self._watched = _Watched(FaceClassifier.load(model, threads=0))
+        self._network = _network(model, self._watched) if gradcam else None
+        config, classifier = FacialConfig(model, detector), cast("FaceClassifier", self._watched)
+        if stills:
+            config = replace(config, detection_size=640, max_faces=256, smoothing_s=0.0)
+        else:  # frames far apart are no gap
+            config = replace(config, max_gap_s=min(60.0, max(config.max_gap_s, 3 * period_s)))
+        self._pipeline = FacialPipeline(config, classifier=classifier)
+        self._trace = self._new_trace()
+        self._estimates: list[EmotionEstimate] = []
+        self._focus = 0
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The model's, in the order of its probabilities."""
+        return self._watched.card.labels
+
+    @property
+    def model(self) -> str:
+        """The name in the model's card."""
+        return self._watched.card.name
+
+    @property
+    def detector(self) -> str:
+        """The name of the detector in use."""
+        return self._pipeline.detector.name
+
+    @property
+    def output(self) -> EnsembleOutput | None:
+        """What the network said of the faces of the last frame, None without any."""
+        return self._watched.output
+
+    def look(self, image: Picture, stamp_s: float) -> list[EmotionEstimate]:
+        """The estimates of one frame, the largest face first.
+
+        Args:
+            image: (H, W, 3) uint8, BGR; not changed.
+            stamp_s: its time in seconds.
+        """
+        self._watched.output = None
+        if self._stills:
+            self._pipeline.reset()
+            self._trace = self._new_trace()
+        last = self._estimates[self._focus].track_id if self._estimates else ""
+        found = self._pipeline.process(image, stamp_s)
+        self._estimates = [replace(e, track_id="") for e in found] if self._stills else found
+        if found:
+            areas = [e.face.box.area if e.face else 0.0 for e in found]
+            ids = [e.track_id for e in self._estimates]
+            # Of two faces of almost the same size the column stays with the one that it is about.
+            self._focus = ids.index(last) if last in ids and areas[ids.index(last)] > 0.6 * areas[0] else 0
+            self._trace.add(self._estimates[self._focus])
+        return self._estimates
+
+    def draw(self, image: Picture, stamp_s: float) -> Picture:
+        """The frame that was looked at last, with what was seen.
+
+        Args:
+            image: (H, W, 3) uint8, BGR, as given to ``look``; not changed.
+            stamp_s: its time in seconds.
+
+        Returns:
+            (height, width, 3) uint8, BGR, of the size asked for.
+        """
+        if self._size is None:
+            return draw_estimates(image, self._estimates)
+        if self._panel:
+            points = self._trace.points(stamp_s)
+            return draw_branches(image, self._estimates, self._reading(image), points, self._size)
+        canvas, factor, offset = letterbox(image, self._size)
+        return draw_estimates(canvas, placed(self._estimates, factor, offset))
+
+    def _new_trace(self) -> AffectTrace:
+        return AffectTrace(max_gap_s=self._pipeline.config.max_gap_s)
+
+    def _reading(self, image: Picture) -> BranchReading | None:
+        output, i = self._watched.output, self._focus
+        if output is None or (face := self._estimates[i].face) is None:
+            return None
+        probabilities = output.branch_probabilities[i]
+        saliency = None
+        if self._network is not None:
+            from emotion_core.plots.saliency import grad_cam
+
+            saliency = grad_cam(self._network, self._watched.faces[i : i + 1], probabilities.argmax(axis=1))[0]
+        crop = crop_face(image, face, 240, self._pipeline.detector.framing)
+        return BranchReading(self._estimates[i], probabilities, output.branch_affect[i], crop, saliency)
+
+
+class _Watched:
+    """A classifier that remembers the last batch and what it said about it."""
+
+    def __init__(self, classifier: FaceClassifier) -> None:
+        self._classifier, self.card = classifier, classifier.card
+        self.faces: Any = None
+        self.output: EnsembleOutput | None = None
+
+    def __call__(self, faces: Any) -> EnsembleOutput:
+        self.faces, self.output = faces, self._classifier(faces)
+        return self.output
+
+
+def _network(model: str, watched: _Watched) -> Esr:
+    """The network with gradients; raises EmotionError where its weights are missing or other ones."""
+    from emotion_core.export.weights import load_network
+    from emotion_core.models.esr import EsrConfig
+
+    path = find_model(model).with_suffix(".safetensors")
+    if not path.is_file():
+        raise EmotionError(f"--gradcam takes the network's weights: expected {path}; the .onnx alone has no gradients")
+    network, _ = load_network(path)
+    settings = {name: value for name, value in watched.card.architecture.items() if name != "type"}
+    if network.config != EsrConfig.from_dict(settings):
+        raise EmotionError(f"{path} holds another network than the .onnx beside it: export it again")
+    return network
