@@ -1,30 +1,187 @@
-"""Files that are either whole or absent."""
+"""Files that are either whole or absent, and outputs that are tried before the work."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from emotion_core.errors import EmotionError
+
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` and rename it to ``path`` when the block ends without an error.
+def atomic_write(path: str | Path, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path in the folder of ``path`` and rename it to ``path`` when the block ends without an error.
 
-    On an error nothing is left behind and an older file stays as it was.
+    On an error nothing is left behind and an older file stays as it was. See ``atomic_write_all``.
+    """
+    with atomic_write_all(path, durable=durable) as (temporary,):
+        yield temporary
+
+
+@contextlib.contextmanager
+def atomic_write_all(*paths: str | Path, durable: bool = True) -> Iterator[tuple[Path, ...]]:
+    """Yield a temporary path for each of ``paths``; all are renamed when the block ends without an error, else none.
+
+    The contents are on the disk before the first rename, the renames before this returns; so after a power cut each
+    file is the old or the new one, and none is half. Several renames cannot be one: name the file last that makes
+    the others valid.
+
+    The temporary files exist already, are empty, and end in the suffixes of ``paths``. The written files get the mode
+    of any new file, 0666 without the bits of the umask, whatever wrote them. A symbolic link stays, and the file that
+    it points to is replaced.
+
+    Args:
+        paths: the files.
+        durable: wait for the disk. False for thousands of files that are easily made again.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    targets = [Path(os.path.realpath(path)) for path in paths]
+    made: list[Path] = []
+    try:
+        for target in targets:
+            _refuse_special(target)
+            # Of the name only the suffix, by which writers choose the format: a name of 255 bytes fits too.
+            temporary = target.with_name(f".{secrets.token_hex(6)}{target.suffix}")
+            temporary.open("xb").close()
+            made.append(temporary)
+        mode = made[0].stat().st_mode if made else 0
+        yield tuple(made)
+        for temporary in made:
+            temporary.chmod(stat.S_IMODE(mode))
+            if durable:
+                _sync(temporary)
+        for temporary, target in zip(made, targets, strict=True):
+            temporary.replace(target)
+        for folder in dict.fromkeys(target.parent for target in targets if durable):
+            # Some network and FUSE folders cannot do it, and the files are there.
+            with contextlib.suppress(OSError):
+                _sync(folder)
+    finally:
+        for temporary in made:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def user_path(path: str | Path) -> Path:
+    """A path as users write it: ``~`` and ``~/…`` stand for the home folder.
+
+    Raises:
+        EmotionError: there is no home folder.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
-    temporary.open("xb").close()
     try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        return path.expanduser()
+    except RuntimeError:
+        if path.parts[0] == "~":
+            raise EmotionError(f"{path} needs a home folder, there is none: set HOME or write the path out") from None
+        return path  # a name that begins with ~ and is no user's
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a file can be found there; where its folder may not be searched, there is none for this process."""
+    try:
+        return stat.S_ISREG(Path(path).stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out before long work whether a file can be written; leaves nothing behind.
+
+    Args:
+        path: the file; its folder must exist.
+
+    Raises:
+        EmotionError: it cannot, with the reason.
+    """
+    path = Path(path)
+    try:
+        target = Path(os.path.realpath(path))
+        _refuse_special(target)
+        _try_folder(target.parent)
+    except (OSError, ValueError) as error:
+        raise EmotionError(cannot_write(path, error)) from error
+
+
+def prepare_output(path: str | Path) -> Path:
+    """Make ready for a file that will be written: its folder is made where it is missing, and writing is tried.
+
+    Returns:
+        The path, with ``~`` replaced.
+
+    Raises:
+        EmotionError: it cannot be written, with the reason.
+    """
+    path = user_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise EmotionError(cannot_write(path, error)) from error
+    check_writable(path)
+    return path
+
+
+def prepare_folder(path: str | Path) -> Path:
+    """Make a folder where it is missing, and try to write into it.
+
+    Returns:
+        The path, with ``~`` replaced.
+
+    Raises:
+        EmotionError: it cannot be made or written to, with the reason.
+    """
+    path = user_path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        _try_folder(path)
+    except (OSError, ValueError) as error:
+        raise EmotionError(cannot_write(path, error)) from error
+    return path
+
+
+def cannot_write(path: str | Path, error: Exception) -> str:
+    """One line for an output that failed: the path, the reason and what to do."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return f"{path} cannot be written: the disk is full, make room"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"{path} cannot be written: {reason}, choose another place"
 
 
 def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file of a few megabytes."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _refuse_special(target: Path) -> None:
+    """A folder cannot be replaced by a file; a device or a pipe could be, to everybody's loss."""
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "expected a file, this is a folder", str(target))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "expected a file, this is a device or a pipe", str(target))
+
+
+def _try_folder(folder: Path) -> None:
+    probe = folder / f".{secrets.token_hex(6)}"
+    try:
+        with probe.open("xb") as file:
+            file.write(b"\0")  # a full disk takes the name and not the byte
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -39,7 +39,7 @@ LAYERS = (
     ("vision",),
     ("models",),
     ("store",),
-    ("types", "labels", "parameters"),
+    ("types", "labels", "parameters", "cores"),
     ("errors",),
 )
 
