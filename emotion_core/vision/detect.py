@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,11 @@ DETECTORS = ("auto", "yunet", "haar")
 CASCADE = "haarcascade_frontalface_default.xml"
 CASCADE_FOLDERS = (Path(cv2.__file__).parent / "data", Path("/usr/share/opencv4/haarcascades"))
 """Where the wheels from PyPI and the packages of Debian and Ubuntu keep OpenCV's cascades."""
+
+_LOG = logging.getLogger(__name__)
+_MAX_OVERLAP = 0.3
+# A face has many candidates before overlapping ones are dropped: 100 hold about 20 faces. This is OpenCV's default.
+_CANDIDATES = 5000
 
 
 class FaceDetector(Protocol):
@@ -47,7 +53,7 @@ class YunetDetector:
         min_score: faces below this confidence are left out.
 
     Raises:
-        EmotionError: the file is missing, damaged or of the wrong kind.
+        EmotionError: the file is missing, unreadable, damaged or of the wrong kind.
     """
 
     name = "yunet"
@@ -55,9 +61,16 @@ class YunetDetector:
     framing = 1.12
 
     def __init__(self, path: str | Path, detection_size: int = 320, min_score: float = 0.7) -> None:
-        self._size, self._input = detection_size, (0, 0)
+        self._size, self._input = detection_size, (64, 64)
+        # By content: OpenCV crashes on a path that is not UTF-8.
+        content = np.frombuffer(_read(Path(path)), np.uint8)
+        empty = np.empty(0, np.uint8)
         try:
-            self._net = cv2.FaceDetectorYN.create(str(path), "", (64, 64), min_score, 0.3, 100)
+            self._net = cv2.FaceDetectorYN.create(
+                "onnx", content, empty, self._input, min_score, _MAX_OVERLAP, _CANDIDATES
+            )
+            # Another network fails only when it is asked.
+            self._net.detect(np.zeros((*self._input, 3), np.uint8))
         except cv2.error as error:
             raise EmotionError(f"{path} is not a usable YuNet model ({_reason(error)}): download it again") from None
 
@@ -96,7 +109,7 @@ class HaarDetector:
         path = next((folder / CASCADE for folder in CASCADE_FOLDERS if (folder / CASCADE).is_file()), None)
         if path is None:
             raise EmotionError(f"no {CASCADE}: install opencv-python(-headless) >= 4.10, < 5, or Debian's opencv-data")
-        self._cascade = cv2.CascadeClassifier(str(path))
+        self._cascade = _cascade(path)
 
     def detect(self, image: Picture) -> list[Face]:
         """Faces in a BGR image, the largest first."""
@@ -123,16 +136,28 @@ def create_detector(kind: str = "auto", detection_size: int = 320, min_score: fl
         min_score: least confidence of a face, in [0, 1].
 
     Raises:
-        EmotionError: unknown kind, or no usable YuNet file for 'yunet'.
+        EmotionError: unknown kind, no usable YuNet file for 'yunet', or no cascade for Haar.
     """
     if kind not in DETECTORS:
         raise EmotionError(f"unknown detector {kind!r}: use one of {', '.join(DETECTORS)}")
+    if kind == "haar":
+        return HaarDetector(detection_size, min_score)
     files = [name for name, known in KNOWN_FILES.items() if known.kind == "yunet"]
-    path = next((p for p in map(find_file, files) if p is not None), None) if kind != "haar" else None
-    if path is not None:
-        return YunetDetector(path, detection_size, min_score)
+    faults = []
+    for name in files:
+        try:
+            path = find_file(name)
+            if path is not None:
+                return YunetDetector(path, detection_size, min_score)
+        except EmotionError as error:
+            faults.append(str(error))
+        except OSError as error:
+            faults.append(f"{name} cannot be read: {error.strerror or error}")
     if kind == "yunet":
-        raise EmotionError(f"no YuNet model: put {' or '.join(files)} (OpenCV zoo) into {model_dir()}, or use haar")
+        missing = f"no YuNet model: put {' or '.join(files)} (OpenCV zoo) into {model_dir()}, or use haar"
+        raise EmotionError("; ".join(faults) or missing)
+    if faults:
+        _LOG.warning("faces are searched with Haar's cascade, which finds fewer: %s", "; ".join(faults))
     return HaarDetector(detection_size, min_score)
 
 
@@ -156,6 +181,27 @@ def distinct(faces: list[Face], max_overlap: float = 0.4) -> list[Face]:
         if all(face.box.intersection(other.box) <= max_overlap * min(face.box.area, other.box.area) for other in kept):
             kept.append(face)
     return kept
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EmotionError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _cascade(path: Path) -> cv2.CascadeClassifier:
+    """The cascade, by content: OpenCV crashes on a path that is not UTF-8."""
+    cascade = cv2.CascadeClassifier()
+    try:
+        text = _read(path).decode(errors="replace")
+        storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        usable = cascade.read(storage.getFirstTopLevelNode())
+    except (cv2.error, SystemError):  # which is how its constructor tells of a file that is no XML
+        usable = False
+    if not usable:
+        raise EmotionError(f"{path} is not a usable cascade: install opencv-python(-headless) again")
+    return cascade
 
 
 def _largest_first(faces: list[Face]) -> list[Face]:

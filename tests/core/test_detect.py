@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import logging
+import os
 import shutil
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from emotion_core.errors import EmotionError
+from emotion_core.store.finding import BUNDLED
 from emotion_core.types import Box, Face
+from emotion_core.vision import detect
 from emotion_core.vision.detect import HaarDetector, YunetDetector, create_detector, distinct, shrink
 
 YUNET = "face_detection_yunet_2026may.onnx"
@@ -48,8 +54,6 @@ def test_both_detectors_frame_the_face_alike(portrait, stored_yunet):
 
 
 def test_yunet_scales_boxes_and_eyes_back(portrait, stored_yunet):
-    import cv2
-
     (small,) = YunetDetector(stored_yunet, 320).detect(portrait)
     (large,) = YunetDetector(stored_yunet, 320).detect(cv2.resize(portrait, None, fx=2, fy=2))
     assert large.box.iou(small.box.scaled(2)) > 0.85
@@ -72,17 +76,107 @@ def test_odd_shapes_are_no_problem(shape, stored_yunet):
     assert YunetDetector(stored_yunet).detect(image) == []
 
 
-def test_missing_and_damaged_yunet_say_what_to_do(empty_store, shared, tmp_path):
+@pytest.fixture(scope="module")
+def tiles(shared) -> list[np.ndarray]:
+    """Photos of one face each, 200 x 200 px, whose face YuNet finds when they are alone."""
+    yunet, found = YunetDetector(shared / "models" / YUNET, 640), []
+    for path in sorted((shared / "data" / "photos").glob("*.jpg"))[::3]:
+        tile = cv2.resize(cv2.imread(str(path)), (200, 200), interpolation=cv2.INTER_AREA)
+        if len(yunet.detect(tile)) == 1:
+            found.append(tile)
+        if len(found) == 48:
+            break
+    assert len(found) == 48
+    return found
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(1, 1), (6, 4), (6, 5), (8, 6)])
+def test_everybody_in_a_group_photo_is_found(tiles, stored_yunet, columns, rows):
+    picture = np.vstack([np.hstack(tiles[row * columns : (row + 1) * columns]) for row in range(rows)])
+    faces = YunetDetector(stored_yunet, 640).detect(picture)
+    places = {(int(x // 200), int(y // 200)) for x, y in (face.box.centre for face in faces)}
+    assert len(faces) == len(places) == columns * rows
+
+
+def test_a_missing_yunet_says_what_to_do():
     with pytest.raises(EmotionError, match=r"no YuNet model: put .*2026may.* into"):
         create_detector("yunet")
-    data = (shared / "models" / YUNET).read_bytes()
-    (empty_store / YUNET).write_bytes(data[: len(data) // 2])
-    with pytest.raises(EmotionError, match="damaged"):
-        create_detector("auto")
-    broken = tmp_path / "broken.onnx"
-    broken.write_bytes(data[: len(data) // 2])
-    with pytest.raises(EmotionError, match="not a usable YuNet"):
-        YunetDetector(broken)
+
+
+def damaged(path: Path) -> str:
+    path.write_bytes(path.read_bytes()[:100_000])
+    return "wrong sha256"
+
+
+def empty(path: Path) -> str:
+    path.write_bytes(b"")
+    return "wrong sha256"
+
+
+@pytest.mark.parametrize("spoil", [damaged, empty])
+def test_without_a_usable_yunet_auto_says_so_once_and_takes_haar(stored_yunet, caplog, spoil):
+    words = spoil(stored_yunet)
+    with pytest.raises(EmotionError, match=words):
+        create_detector("yunet")
+    with caplog.at_level(logging.INFO):
+        assert create_detector("auto").name == "haar"
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert str(stored_yunet) in record.message and words in record.message
+    assert "\n" not in record.message
+
+
+def test_an_unreadable_yunet_is_no_reason_to_stop(stored_yunet, caplog, monkeypatch):
+    def denied(name: str) -> Path:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(detect, "find_file", denied)
+    assert create_detector("auto").name == "haar"
+    assert "Permission denied" in caplog.text
+    with pytest.raises(EmotionError, match="Permission denied"):
+        create_detector("yunet")
+
+
+def test_of_two_yunets_the_usable_one_is_taken(stored_yunet, empty_store, caplog):
+    (empty_store / "face_detection_yunet_2023mar.onnx").write_bytes(b"damaged")
+    assert create_detector("auto").name == "yunet"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("kind", ["cut off", "empty", "another network", "absent"])
+def test_files_that_are_no_yunet(shared, tmp_path, kind):
+    path = tmp_path / "mine.onnx"
+    if kind == "another network":
+        shutil.copy(BUNDLED / "esr_compact.onnx", path)
+    elif kind != "absent":
+        path.write_bytes((shared / "models" / YUNET).read_bytes()[: 100_000 if kind == "cut off" else 0])
+    with pytest.raises(EmotionError, match=r"cannot be read: No such" if kind == "absent" else "not a usable YuNet"):
+        YunetDetector(path)
+
+
+def test_paths_that_are_not_utf8(shared, portrait, tmp_path, monkeypatch):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    shutil.copy(shared / "models" / YUNET, folder / YUNET)
+    assert len(YunetDetector(folder / YUNET).detect(portrait)) == 1
+    cascade = next(place / detect.CASCADE for place in detect.CASCADE_FOLDERS if (place / detect.CASCADE).is_file())
+    expected = HaarDetector().detect(portrait)
+    shutil.copy(cascade, folder)
+    monkeypatch.setattr(detect, "CASCADE_FOLDERS", (folder,))
+    assert HaarDetector().detect(portrait) == expected
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<?xml", b"<?xml version='1.0'?><opencv_storage></opencv_storage>", b"\xff\x00"]
+)
+def test_a_damaged_cascade_says_what_to_do(tmp_path, monkeypatch, content):
+    (tmp_path / detect.CASCADE).write_bytes(content)
+    monkeypatch.setattr(detect, "CASCADE_FOLDERS", (tmp_path,))
+    with pytest.raises(EmotionError, match="not a usable cascade: install"):
+        HaarDetector()
+    monkeypatch.setattr(detect, "CASCADE_FOLDERS", ())
+    with pytest.raises(EmotionError, match="no haarcascade"):
+        HaarDetector()
 
 
 def test_one_face_reported_twice_counts_once():
