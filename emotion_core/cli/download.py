@@ -102,6 +102,7 @@ def _get(name: str, artifacts: tuple[Artifact, ...], folder: str | None, yes: bo
         print(f"  licence: {row['licence']}", file=out)
         print(f"  from {sources}", file=out, flush=True)
         _confirm(yes)
+        _prepare(folder, artifacts)
     files = []
     for artifact in artifacts:
         fetched = artifact in missing
@@ -111,6 +112,18 @@ def _get(name: str, artifacts: tuple[Artifact, ...], folder: str | None, yes: bo
         path: Path = target(artifact, folder)
         files.append({"path": str(path), "size": path.stat().st_size, "sha256": digest(path), "fetched": fetched})
     return files
+
+
+def _prepare(folder: str | None, artifacts: tuple[Artifact, ...]) -> None:
+    """Try the folders before anybody is asked for a file."""
+    from emotion_core.store.artifacts import target
+    from emotion_core.store.files import prepare_output
+
+    try:
+        for artifact in artifacts:
+            prepare_output(target(artifact, folder))
+    except EmotionError as error:
+        raise EmotionError(f"{error} (--to DIR and EMOTION_MODEL_DIR name another)") from None
 
 
 def _confirm(yes: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from emotion_core.dependencies import matplotlib_apart
 from emotion_core.errors import EmotionError
 from emotion_core.media.video import VideoWriter
 from emotion_core.types import Picture
@@ -27,6 +28,7 @@ def sample_photo() -> Picture:
     Raises:
         EmotionError: matplotlib or its sample data is not installed.
     """
+    matplotlib_apart()
     try:
         from matplotlib import cbook
 

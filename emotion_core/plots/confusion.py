@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_core.dependencies import matplotlib_apart
 from emotion_core.store.files import atomic_write
 
 
@@ -18,6 +19,7 @@ def plot_confusion(counts: NDArray[np.integer], labels: Sequence[str], path: str
         counts: (classes, classes), rows are truths.
         labels: names of the classes.
     """
+    matplotlib_apart()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_core.dependencies import matplotlib_apart
 from emotion_core.plots.spans import Person, Span, people, period_s, spans
 from emotion_core.store.files import atomic_write
 from emotion_core.types import EmotionEstimate
@@ -54,6 +55,7 @@ def plot_timeline(
         ImportError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
+    matplotlib_apart()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from emotion_core.dependencies import matplotlib_apart
 from emotion_core.store.files import atomic_write
 
 
@@ -18,6 +19,7 @@ def plot_training(rows: Sequence[Any], path: str | Path) -> Path:
     Args:
         rows: of ``emotion_core.training.history.History``.
     """
+    matplotlib_apart()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

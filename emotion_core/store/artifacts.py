@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from emotion_core.errors import EmotionError
 from emotion_core.store.download import download, mismatch, scheme_of
+from emotion_core.store.files import is_file, user_path
 from emotion_core.store.finding import KNOWN_FILES, model_dir
 
 
@@ -128,15 +129,18 @@ def mirrors() -> list[str]:
 
 def target(artifact: Artifact, folder: str | Path | None = None) -> Path:
     """Where the file goes below a folder, by default the model store."""
-    return (model_dir() if folder is None else Path(folder).expanduser()) / artifact.folder / artifact.name
+    return (model_dir() if folder is None else user_path(folder)) / artifact.folder / artifact.name
 
 
 def is_here(artifact: Artifact, folder: str | Path | None = None) -> bool:
-    """Whether the file is there, and whole as far as its size and hashes are known."""
+    """Whether the file is there and readable, and whole as far as its size and hashes are known."""
     path = target(artifact, folder)
-    if not path.is_file() or artifact.size not in (None, path.stat().st_size):
+    try:
+        if not is_file(path) or artifact.size not in (None, path.stat().st_size):
+            return False
+        return not mismatch(path, artifact.sha256, artifact.git_blob)
+    except OSError:
         return False
-    return not mismatch(path, artifact.sha256, artifact.git_blob)
 
 
 def fetch(artifact: Artifact, folder: str | Path | None = None, **how: Any) -> Path:

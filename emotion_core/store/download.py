@@ -7,7 +7,6 @@ starts over, ``file://`` copies.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import http.client
 import json
@@ -22,6 +21,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from emotion_core.errors import EmotionError
+from emotion_core.store.files import cannot_write, put_in_place
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes in all, None where the server does not say."""
@@ -77,7 +77,7 @@ class _Part:
         self._note.write_text(json.dumps({"url": self._url, "version": self.version}))
 
     def finish(self, path: Path) -> None:
-        self.path.replace(path)
+        put_in_place(self.path, path)
         self._note.unlink(missing_ok=True)
 
 
@@ -243,9 +243,7 @@ def download(
             raise EmotionError(f"{url} is damaged or another file: {problem}")
         part.finish(path)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full, make room" if full else f"{error.strerror or error}, choose another folder"
-        raise EmotionError(f"{path} cannot be written: {reason}") from error
+        raise EmotionError(cannot_write(path, error)) from error
     return path
 
 

@@ -61,13 +61,18 @@ def atomic_write_all(*paths: str | Path, durable: bool = True) -> Iterator[tuple
         for temporary, target in zip(made, targets, strict=True):
             temporary.replace(target)
         for folder in dict.fromkeys(target.parent for target in targets if durable):
-            # Some network and FUSE folders cannot do it, and the files are there.
-            with contextlib.suppress(OSError):
-                _sync(folder)
+            _sync_folder(folder)
     finally:
         for temporary in made:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def put_in_place(finished: Path, path: Path) -> None:
+    """Rename a finished file to its name on the same file system, as durably as ``atomic_write`` does."""
+    _sync(finished)
+    finished.replace(path)
+    _sync_folder(path.parent)
 
 
 def user_path(path: str | Path) -> Path:
@@ -185,3 +190,9 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Some network and FUSE folders cannot do it, and the file is there.
+    with contextlib.suppress(OSError):
+        _sync(folder)
