@@ -16,19 +16,32 @@ class Smoother:
 
     Args:
         time_constant_s: tau in seconds; 0 passes values through.
-        max_gap_s: after a longer silence the state starts anew.
+        max_gap_s: after a longer silence, or a longer step back, the state starts anew.
+
+    Attributes:
+        max_gap_s: may be set between two values.
     """
 
     def __init__(self, time_constant_s: float, max_gap_s: float) -> None:
-        self._tau_s, self._max_gap_s = time_constant_s, max_gap_s
+        self.max_gap_s = max_gap_s
+        self._tau_s = time_constant_s
         self._states: dict[str, tuple[float, NDArray[np.float64]]] = {}
 
     def update(self, key: str, value: NDArray[np.float64], stamp_s: float) -> NDArray[np.float64]:
-        """The smoothed value of one key at a time in seconds; time that runs backwards starts anew."""
+        """The smoothed value of one key at a time in seconds.
+
+        Where no time has passed there is nothing to smooth over, and the value is the new state: else stamps that
+        stand still would keep the first value for ever. A value that comes late, at most ``max_gap_s`` behind the
+        newest, is answered with the state and does not move it.
+        """
         last = self._states.get(key)
-        if last is not None and self._tau_s > 0 and 0 <= stamp_s - last[0] <= self._max_gap_s:
-            weight = 1 - math.exp(-(stamp_s - last[0]) / self._tau_s)
-            value = last[1] + weight * (value - last[1])
+        if last is not None and self._tau_s > 0:
+            elapsed = stamp_s - last[0]
+            if -self.max_gap_s <= elapsed < 0:
+                return last[1]
+            if 0 < elapsed <= self.max_gap_s:
+                weight = 1 - math.exp(-elapsed / self._tau_s)
+                value = last[1] + weight * (value - last[1])
         self._states[key] = stamp_s, value
         return value
 

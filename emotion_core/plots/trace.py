@@ -28,20 +28,25 @@ class AffectTrace:
 
     Args:
         seconds: how long a point stays.
-        max_gap_s: points further apart are not joined.
+        max_gap_s: points further apart are not joined, and a larger step back in time starts anew.
+
+    Attributes:
+        max_gap_s: may be set at any time.
     """
 
     def __init__(self, seconds: float = TRACE_S, max_gap_s: float = 0.5) -> None:
-        self._seconds, self._max_gap_s = seconds, max_gap_s
+        self._seconds, self.max_gap_s = seconds, max_gap_s
         self._track_id = ""
         self._points: list[tuple[float, EmotionEstimate]] = []
 
     def add(self, estimate: EmotionEstimate) -> None:
-        """Go on to an estimate at its stamp; one without valence and arousal is left out."""
-        if estimate.track_id != self._track_id or (self._points and estimate.stamp_s < self._points[-1][0]):
+        """Go on to an estimate at its stamp; one without valence and arousal, or that comes late, is left out."""
+        back_s = self._points[-1][0] - estimate.stamp_s if self._points else 0.0
+        if estimate.track_id != self._track_id or back_s > self.max_gap_s:
             self._points.clear()
+            back_s = 0.0
         self._track_id = estimate.track_id
-        if math.isfinite(estimate.valence) and math.isfinite(estimate.arousal):
+        if back_s <= 0 and math.isfinite(estimate.valence) and math.isfinite(estimate.arousal):
             self._points.append((estimate.stamp_s, estimate))
 
     def points(self, stamp_s: float) -> list[TracePoint]:
@@ -54,7 +59,7 @@ class AffectTrace:
                 point.arousal,
                 point.label,
                 max(0.0, (stamp_s - stamp) / self._seconds),
-                i > 0 and stamp - stamps[i - 1] <= self._max_gap_s,
+                i > 0 and stamp - stamps[i - 1] <= self.max_gap_s,
             )
             for i, (stamp, point) in enumerate(self._points)
         ]

@@ -48,3 +48,29 @@ def test_forgetting_and_no_smoothing():
     off = Smoother(0.0, 10.0)
     off.update("a", np.array([1.0]), 0.0)
     assert off.update("a", np.array([0.25]), 0.1)[0] == 0.25
+
+
+def test_where_no_time_passes_nothing_is_smoothed():
+    smoother = Smoother(1.0, 0.5)
+    for value in (1.0, 0.0, 0.3):
+        assert smoother.update("a", np.array([value]), 7.0)[0] == value
+    expected = 0.3 + (1 - math.exp(-0.1)) * 0.7
+    assert smoother.update("a", np.array([1.0]), 7.1)[0] == pytest.approx(expected)
+
+
+def test_a_late_value_is_answered_with_the_state_and_does_not_move_it():
+    late, plain = Smoother(1.0, 0.5), Smoother(1.0, 0.5)
+    for smoother in (late, plain):
+        smoother.update("a", np.array([1.0]), 0.0)
+        state = smoother.update("a", np.array([0.0]), 0.4)[0]
+    for stamp in (0.399, 0.1, -0.1):
+        assert late.update("a", np.array([9.0]), stamp)[0] == state
+    assert late.update("a", np.array([0.0]), 0.6)[0] == plain.update("a", np.array([0.0]), 0.6)[0]
+    assert late.update("a", np.array([9.0]), 0.0)[0] == 9.0  # 0.6 s back: a new start
+
+
+def test_the_gap_may_be_set_between_two_values():
+    smoother = Smoother(10.0, 0.5)
+    smoother.update("a", np.array([0.0]), 0.0)
+    smoother.max_gap_s = 3.0
+    assert smoother.update("a", np.array([1.0]), 1.0)[0] == pytest.approx(1 - math.exp(-0.1))

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from emotion_core.types import Box, Face
 from emotion_core.vision.track import IouTracker
 
@@ -44,6 +48,112 @@ def test_time_that_runs_backwards_forgets_people_but_not_ids():
     tracker = IouTracker()
     ids(tracker, [face(0)], 10.0)
     assert ids(tracker, [face(0)], 1.0) == ["2"]
+    assert ids(tracker, [face(0)], 1.1) == ["2"]
+    assert [track.track_id for track in tracker.tracks] == ["2"]
+
+
+def test_a_late_frame_names_its_faces_and_changes_nobody():
+    tracker = IouTracker(max_gap_s=0.5)
+    for step in range(10):
+        ids(tracker, [face(20 * step)], 0.1 * step)
+    (track,) = tracker.tracks
+    before = track.face, track.seen_s, track.velocity
+    assert ids(tracker, [face(20 * 8)], 0.899) == ["1"]  # one millisecond
+    assert ids(tracker, [face(20 * 5), face(900)], 0.5) == ["1", "2"]  # four frames, with somebody new
+    assert (track.face, track.seen_s, track.velocity) == before
+    assert ids(tracker, [face(900), face(20 * 10)], 1.0) == ["2", "1"]
+
+
+def test_the_time_of_a_late_frame_is_nobodys_end():
+    tracker = IouTracker(max_gap_s=0.5)
+    ids(tracker, [face(0)], 1.0)
+    ids(tracker, [face(0)], 0.6)
+    assert ids(tracker, [face(0)], 1.5) == ["1"]
+
+
+@pytest.mark.parametrize("step_s", [0.0, 1e-9])
+def test_stamps_that_stand_still_follow_people_and_forget_those_who_left(step_s):
+    tracker = IouTracker(max_gap_s=0.5)
+    for i in range(30):
+        assert ids(tracker, [face(10 * i)], 5.0 + i * step_s) == ["1"]
+    for i in range(30, 1000):  # somebody new at another place in each frame
+        ids(tracker, [face(200 * (i % 300), 500)], 5.0 + i * step_s)
+        assert len(tracker.tracks) <= 122
+    assert "1" not in {track.track_id for track in tracker.tracks}
+
+
+def test_a_velocity_takes_more_than_a_moment_to_measure():
+    tracker = IouTracker()
+    ids(tracker, [face(0)], 0.0)
+    (track,) = tracker.update([face(3)], 0.001)
+    assert track.velocity == (0, 0)
+    for i in range(1, 40):
+        (track,) = tracker.update([face(3 + 4 * i)], i / 30)
+    assert track.velocity == pytest.approx((120, 0), rel=0.01)
+
+
+def test_ids_count_on_from_the_first():
+    tracker = IouTracker(first_id=7)
+    assert tracker.next_id == 7
+    assert ids(tracker, [face(0), face(300)], 0.0) == ["7", "8"]
+    assert tracker.next_id == 9
+
+
+def test_the_gap_may_be_set_between_two_frames():
+    tracker = IouTracker(max_gap_s=0.5)
+    ids(tracker, [face(0)], 0.0)
+    tracker.max_gap_s = 3.0
+    assert ids(tracker, [face(0)], 2.0) == ["1"]
+    tracker.max_gap_s = 0.5
+    assert ids(tracker, [face(0)], 4.0) == ["2"]
+
+
+JITTER = st.floats(-0.08, 0.08)
+STEPS = st.one_of(st.floats(0.0, 0.002), st.floats(0.01, 0.1), st.floats(0.1, 0.5))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(STEPS, JITTER, JITTER, st.floats(0.95, 1.05)), min_size=2, max_size=40))
+def test_somebody_who_stands_still_has_one_id_whatever_frames_are_dropped(frames):
+    tracker, stamp = IouTracker(max_gap_s=0.5), 100.0
+    for step, dx, dy, size in frames:
+        stamp += step
+        people = [face(x + 80 * dx, 50 + 80 * dy, 80 * size) for x in (100, 300, 500)]
+        assert ids(tracker, people, stamp) == ["1", "2", "3"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    speed=st.floats(-300, 300),
+    steps=st.lists(st.floats(0.01, 0.1), min_size=10, max_size=40),
+    jitter=st.lists(st.floats(-1.5, 1.5), min_size=40, max_size=40),
+)
+def test_people_who_walk_past_each_other_keep_their_ids(speed, steps, jitter):
+    """They pass at 250 px of distance: near, but never over one another."""
+    tracker, stamp = IouTracker(), 0.0
+    for step, shake in zip(steps, jitter, strict=False):
+        stamp += step
+        walker, sitter = face(400 + speed * stamp + shake, 0), face(400 - shake, 250)
+        assert ids(tracker, [walker, sitter], stamp) == ["1", "2"]
+
+
+STAMPS = st.one_of(st.just(0.0), st.floats(-1, 1), st.floats(-0.01, 0.04))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(STAMPS, st.lists(st.integers(0, 5), unique=True, max_size=4)), max_size=60))
+def test_whatever_the_stamps_ids_are_unique_and_times_never_go_back(frames):
+    tracker, stamp, newest = IouTracker(max_gap_s=0.5), 50.0, 0
+    for step, places in frames:
+        stamp += step
+        before = {track.track_id: track.seen_s for track in tracker.tracks}
+        found = ids(tracker, [face(300 * place) for place in places], stamp)
+        assert len(set(found)) == len(places)
+        fresh = [int(track_id) for track_id in found if track_id not in before]
+        assert fresh == list(range(newest + 1, newest + 1 + len(fresh)))
+        newest += len(fresh)
+        assert all(track.seen_s >= before.get(track.track_id, -1) for track in tracker.tracks)
+    assert tracker.next_id == newest + 1
 
 
 def test_nobody_is_fine():
