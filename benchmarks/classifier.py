@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from emotion_core.models.esr import Esr, EsrConfig
-from emotion_core.runtime.session import FaceClassifier
+from emotion_core.runtime.classifier import Classifier
 from emotion_core.store.finding import DEFAULT_MODEL
 
 
@@ -35,7 +35,7 @@ def main() -> None:
 def compare(model: str, threads: int) -> dict[str, object]:
     """Evaluations a second of both backends."""
     torch.set_num_threads(threads)
-    classifier = FaceClassifier.load(model, threads)
+    classifier = Classifier.load(model, threads)
     card = classifier.card
     architecture = {k: v for k, v in card.architecture.items() if k != "type"}
     eager = Esr(EsrConfig.from_dict(architecture)).eval()  # speed does not depend on the weights

@@ -15,11 +15,10 @@ import cv2
 import numpy as np
 
 from emotion_core.evaluation.metrics import classification
+from emotion_core.labels import canonical
 from emotion_core.pipeline.still import StillPipeline
 from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.vision.detect import DETECTORS
-
-NAMES = {"happiness": "happy", "sadness": "sad"}
 
 
 def main() -> None:
@@ -37,7 +36,7 @@ def main() -> None:
     for row in rows:
         estimates = pipeline.process(cv2.imread(str(args.folder / row["file"])))
         if estimates:
-            truth.append(labels.index(NAMES.get(row["emotion"], row["emotion"])))
+            truth.append(labels.index(canonical(row["emotion"])))
             predicted.append(labels.index(estimates[0].label))
             confidence.append(estimates[0].confidence)
     result = classification(np.array(truth), np.array(predicted), np.array(confidence), labels)

@@ -23,9 +23,9 @@ from emotion_core.bench.measure import (
     machine_info,
     measure_apart,
     rates,
-    usable_cores,
 )
 from emotion_core.bench.networks import BenchNetwork, find_network, prepare_network
+from emotion_core.cores import usable_cores
 from emotion_core.errors import EmotionError
 
 BACKENDS = ("eager", "onnx", "float16", "int8")
@@ -44,7 +44,7 @@ class BenchConfig:
     """What to measure.
 
     Attributes:
-        models: names or paths of models (.onnx, .safetensors), or names of ``PRESETS`` of ``emotion_core.models.esr``.
+        models: names or paths of models (.onnx, .safetensors), or names of presets in the registry.
             Networks without weights get random ones, since the speed does not depend on them.
         threads: numbers of CPU threads; empty for one and all.
         backends: some of ``BACKENDS``.
@@ -206,8 +206,7 @@ def _measure(
             notes.append(f"{network.name}: {error}.")
             return rows
         steps(f"{network.name}: building")
-        shape = (network.card.channels, network.card.input_size)
-        task = Task("speed", {name: str(path) for name, path in files.items()}, shape, device=device,
+        task = Task("speed", {name: str(path) for name, path in files.items()}, device=device,
                     runs=config.runs, warmup=config.warmup)  # fmt: skip
         memory = _memory(network.name, replace(task, kind="memory", threads=config.threads[0]), config, steps, notes)
         for threads in config.threads:

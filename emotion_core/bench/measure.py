@@ -24,7 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.bench.energy import EnergyMeter
+from emotion_core.cores import usable_cores
 from emotion_core.errors import EmotionError
+from emotion_core.runtime.processor import cpu_name
+from emotion_core.store.metadata import read_card
 
 BLOCKS = 5
 """Blocks into which the runs of a backend are divided; the backends take turns block by block."""
@@ -32,8 +35,9 @@ SEED = 0
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _ENERGY_S = 1.0  # shortest pass that energy is measured over: power monitors are slow
 
+Inputs = dict[str, NDArray[np.float32]]
 Call = Callable[[], NDArray[np.floating]]
-"""Hands one face over, runs the network, returns the branches' probabilities (1, branches, classes)."""
+"""Hands one sample over, runs the network, returns its members' probabilities (1, members, classes)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,6 @@ class Task:
     Attributes:
         kind: 'speed' of all files in turns, or the 'memory' of a single one.
         files: by backend; of 'eager' the .safetensors with its card, of all others an .onnx file.
-        shape: (channels, side) of the input.
         threads: of the CPU, at least 1.
         device: 'cpu' or 'cuda'.
         runs: counted calls of each backend.
@@ -52,7 +55,6 @@ class Task:
 
     kind: str
     files: dict[str, str]
-    shape: tuple[int, int]
     threads: int = 1
     device: str = "cpu"
     runs: int = 100
@@ -156,7 +158,7 @@ def machine_info(device: str = "cpu") -> dict[str, Any]:
 
     meter = EnergyMeter.find()
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": usable_cores(),
         "gpu": torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else None,
         "device": device,
@@ -170,31 +172,13 @@ def machine_info(device: str = "cpu") -> dict[str, Any]:
     }
 
 
-def usable_cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _cpu_name() -> str:
-    """As the kernel calls the processor, or else the board."""
-    for path, start in (("/proc/cpuinfo", "model name"), ("/proc/device-tree/model", "")):
-        try:
-            lines = Path(path).read_text(errors="replace").splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            if line.startswith(start):
-                return line.partition(":")[2].strip() if start else line.strip("\0 ")
-    return platform.processor() or platform.machine()
-
-
 def _speed(task: Task, on_block: Callable[[str], None]) -> dict[str, Any]:
-    face = _face(task)
+    inputs = _inputs(task)
     calls: dict[str, Call] = {}
     result: dict[str, Any] = {}
     for backend, file in task.files.items():
         try:
-            calls[backend] = _call(backend, file, face, task)
+            calls[backend] = _call(backend, file, inputs, task)
         except EmotionError as error:
             result[backend] = {"skipped": str(error)}
     answers = {backend: call() for backend, call in calls.items()}
@@ -229,10 +213,10 @@ def _memory(task: Task) -> dict[str, Any]:
         import torch
 
         import emotion_core.export.weights
-    import emotion_core.runtime.session  # noqa: F401
+    import emotion_core.runtime.classifier  # noqa: F401
 
-    face, before = _face(task), _reset_peak()
-    call = _call(backend, file, face, task)
+    inputs, before = _inputs(task), _reset_peak()
+    call = _call(backend, file, inputs, task)
     for _ in range(max(2, task.warmup)):
         call()
     if task.device == "cuda":
@@ -240,36 +224,44 @@ def _memory(task: Task) -> dict[str, Any]:
     return {"memory_mb": (_peak() - before) / 1e6}
 
 
-def _face(task: Task) -> NDArray[np.float32]:
-    channels, side = task.shape
-    return np.random.default_rng(SEED).random((1, channels, side, side), np.float32)
+def _inputs(task: Task) -> Inputs:
+    """One random sample, as the card of the first file describes it."""
+    card, rng = read_card(next(iter(task.files.values()))), np.random.default_rng(SEED)
+    low_high = {item.name: item.value_range if item.shows_faces else (-1.0, 1.0) for item in card.inputs}
+    return {
+        item.name: np.asarray(rng.uniform(*low_high[item.name], (1, *item.shape)), np.float32) for item in card.inputs
+    }
 
 
-def _call(backend: str, file: str, face: NDArray[np.float32], task: Task) -> Call:
+def _call(backend: str, file: str, inputs: Inputs, task: Task) -> Call:
     if backend == "eager":
-        return _eager(file, face, task)
-    from emotion_core.runtime.session import FaceClassifier
+        return _eager(file, inputs, task)
+    from emotion_core.runtime.classifier import Classifier
 
-    classifier = FaceClassifier(file, task.threads, (PROVIDERS[task.device],))
+    classifier = Classifier(file, task.threads, (PROVIDERS[task.device],))
     if classifier.provider != PROVIDERS[task.device]:
         raise EmotionError(f"ONNX Runtime falls back to {classifier.provider}: {PROVIDERS[task.device]} does not start")
-    return lambda: classifier(face).branch_probabilities
+    arrays = tuple(inputs.values())
+    return lambda: classifier(*arrays).branch_probabilities
 
 
-def _eager(file: str, face: NDArray[np.float32], task: Task) -> Call:
+def _eager(file: str, inputs: Inputs, task: Task) -> Call:
     import torch
 
     from emotion_core.export.weights import load_network
-    from emotion_core.runtime.ensemble import softmax
+    from emotion_core.models.registry import named_outputs
+    from emotion_core.runtime.ensemble import EnsembleOutput
 
     torch.set_num_threads(task.threads)
-    model = load_network(file)[0].to(task.device)
+    model, card = load_network(file)
+    model.to(task.device)
+    arrays = tuple(inputs.values())
 
     def call() -> NDArray[np.floating]:
         with torch.inference_mode():
-            output = model(torch.from_numpy(face).to(task.device))
-            output.affect.cpu().numpy()
-            return softmax(output.logits.cpu().numpy())
+            result = model(*(torch.from_numpy(array).to(task.device) for array in arrays))
+            outputs = {name: value.cpu().numpy() for name, value in named_outputs(card.outputs, result).items()}
+            return EnsembleOutput.from_outputs(card, outputs).branch_probabilities
 
     return call
 

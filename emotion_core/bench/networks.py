@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from emotion_core.bench.measure import SEED
 from emotion_core.errors import EmotionError
-from emotion_core.store.card import COLOURS, ModelCard, card_path
+from emotion_core.store.card import AFFECT, LOGITS, ModelCard
+from emotion_core.store.files import is_file
 from emotion_core.store.finding import find_model, model_names
+from emotion_core.store.metadata import read_card
 
 if TYPE_CHECKING:
-    from emotion_core.models.esr import Esr
+    from torch import nn
 
-_CALIBRATION_FACES = 16
+_CALIBRATION_SAMPLES = 16
 
 
 @dataclass
@@ -26,18 +28,19 @@ class BenchNetwork:
     card: ModelCard
     weights: Path | None = None
 
-    def build(self) -> Esr:
-        """The network in eval mode."""
+    def build(self) -> nn.Module:
+        """The network in eval mode; without weights always with the same random ones."""
         from emotion_core.export.weights import load_network
+        from emotion_core.models.registry import build
 
-        return _random_network(self.card, self.name) if self.weights is None else load_network(self.weights)[0]
+        if self.weights is None:
+            return build(self.card.architecture, self.name, seed=SEED)
+        return load_network(self.weights)[0]
 
 
 def prepare_network(network: BenchNetwork, backends: Sequence[str], folder: Path) -> tuple[dict[str, Path], int]:
     """Write a file for each backend, all with the same weights; returns them and the number of parameters."""
-    import numpy as np
-
-    from emotion_core.export.onnx_export import export_onnx
+    from emotion_core.export.onnx_export import export_onnx, random_inputs
     from emotion_core.export.quantize import convert_float16, quantize_int8
     from emotion_core.export.weights import save_network
 
@@ -51,52 +54,37 @@ def prepare_network(network: BenchNetwork, backends: Sequence[str], folder: Path
     if "float16" in files:
         convert_float16(exact, files["float16"])
     if "int8" in files:
-        shape = (_CALIBRATION_FACES, card.channels, card.input_size, card.input_size)
-        quantize_int8(exact, np.random.default_rng(SEED).random(shape, np.float32), files["int8"])
+        quantize_int8(exact, random_inputs(card.inputs, _CALIBRATION_SAMPLES, SEED), files["int8"])
     return files, sum(parameter.numel() for parameter in model.parameters())
 
 
 def find_network(name: str) -> BenchNetwork:
     """A model by name or path, or a preset; raises EmotionError naming those that exist."""
-    from emotion_core.export.weights import load_network
-    from emotion_core.labels import AFFECTNET
-    from emotion_core.models.esr import PRESETS
-    from emotion_core.runtime.session import FaceClassifier
+    from emotion_core.models.registry import preset, preset_names, read_entry
 
-    path = Path(name).expanduser()
-    if name in PRESETS and name not in model_names():
-        config = PRESETS[name]
-        colour, architecture = COLOURS[config.in_channels], {"type": "esr", **config.to_dict()}
-        return BenchNetwork(name, ModelCard(name, architecture, config.input_size, config.in_channels, AFFECTNET,
-                                        "random weights", colour=colour, affect="random"))  # fmt: skip
-    if path.suffix != ".safetensors":
-        if path.suffix != ".onnx" and name not in model_names():
-            known = ", ".join(dict.fromkeys((*model_names(), *PRESETS)))
-            raise EmotionError(
-                f"unknown model {name!r}: use the path of an .onnx or .safetensors file or one of {known}"
-            )
-        path = find_model(name)
-        weights = path.with_suffix(".safetensors")
-        if not (weights.is_file() and card_path(path).is_file()):
-            card = FaceClassifier(path).card
-            _random_network(card, path)
-            return BenchNetwork(name, card)
-        path = weights
-    return BenchNetwork(name, load_network(path)[1], path)
+    path = Path(name)
+    if name in preset_names() and name not in model_names():
+        return BenchNetwork(name, _random_card(preset(name), name))
+    if path.suffix == ".safetensors":
+        return BenchNetwork(name, read_card(path), path)
+    if path.suffix != ".onnx" and name not in model_names():
+        known = ", ".join(dict.fromkeys((*model_names(), *preset_names())))
+        raise EmotionError(f"unknown model {name!r}: use the path of an .onnx or .safetensors file or one of {known}")
+    path = find_model(name)
+    weights = path.with_suffix(".safetensors")
+    if is_file(weights):
+        return BenchNetwork(name, read_card(weights), weights)
+    card = read_card(path)
+    read_entry(card.architecture, path)
+    return BenchNetwork(name, card)
 
 
-def _random_network(card: ModelCard, source: str | Path) -> Esr:
-    """A network of the card's architecture, always with the same weights; raises EmotionError when it is no ESR."""
-    import torch
+def _random_card(entry: dict[str, object], name: str) -> ModelCard:
+    """A card for a network with random weights; its classes have no names."""
+    from emotion_core.models.registry import describe, read_entry
 
-    from emotion_core.models.esr import Esr, EsrConfig
-
-    settings = dict(card.architecture)
-    if (kind := settings.pop("type", None)) != "esr":
-        raise EmotionError(f"{source}: unknown architecture {kind!r}, expected 'esr'")
-    try:
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(SEED)
-            return Esr(EsrConfig.from_dict(settings)).eval()
-    except ValueError as error:
-        raise EmotionError(f"{source}: its card describes no network ({error})") from None
+    architecture, config = read_entry(entry, name)
+    outputs = architecture.outputs(config)
+    classes = next(output.shape[-1] for output in outputs if output.kind == LOGITS)
+    affect = "random" if any(output.kind == AFFECT for output in outputs) else ""
+    return describe(entry, name, tuple(f"class {i}" for i in range(classes)), "random weights", affect=affect)

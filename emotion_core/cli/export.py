@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emotion_core.data.registry import DATASETS
 from emotion_core.errors import EmotionError
 from emotion_core.store.card import PRECISIONS
+from emotion_core.store.files import check_writable
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -15,7 +20,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "export",
         help="write a trained network as ONNX",
-        description="Write a trained network (model.safetensors with its card, or the folder of a published ESR) as "
+        description="Write a trained network (model.safetensors, or the folder of a published ESR) as "
         "ONNX, and compare both by value. float16 is for GPUs; int8 takes a third to a half of the time on a CPU and "
         "is calibrated on 512 training faces of --data. With --data the copy is measured on the "
         "validation split, and the figures go into its card.",
@@ -29,7 +34,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--out",
         required=True,
         metavar="FILE.onnx",
-        help="the file to write; its card goes beside it as .json",
+        help="the file to write, with its card inside; a copy of the card goes beside it as .json",
     )
     parser.add_argument("--name", help="name of the model in its card (default: the card's, or the name of FILE)")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
@@ -43,22 +48,22 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from emotion_core.data.registry import open_dataset
+    from emotion_core.export.esr_files import load_original
+    from emotion_core.export.onnx_file import check_target
     from emotion_core.export.quantize import export_as
-    from emotion_core.export.weights import architecture_of, load_network, load_original
+    from emotion_core.export.weights import load_network
     from emotion_core.labels import AFFECTNET
-    from emotion_core.store.card import COLOURS, ModelCard
+    from emotion_core.models.registry import describe, entry_of
 
     if args.precision == "int8" and not args.data:
         raise EmotionError("int8 needs faces to calibrate on: give the training data with --data DIR")
-    source, out = Path(args.network), Path(args.out)
+    source, out = Path(args.network), check_target(args.out)
+    check_writable(out)
     if source.is_dir():
-        model = load_original(source)
-        card = ModelCard(
+        model: nn.Module = load_original(source)
+        card = describe(
+            entry_of(model),
             name=args.name or out.stem,
-            architecture=architecture_of(model),
-            input_size=model.config.input_size,
-            channels=model.config.in_channels,
-            colour=COLOURS[model.config.in_channels],
             labels=AFFECTNET,
             licence="the authors' weights are not for commercial use",
             affect="annotated in AffectNet",
@@ -69,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         card = replace(card, name=args.name or card.name)
     faces = open_dataset(args.dataset, args.data, "train") if args.precision == "int8" else None
     card = export_as(args.precision, model, card, out, faces)
-    print(f"{out}: {card.name}, {card.precision}, {out.stat().st_size / 1e6:.2f} MB; card beside it")
+    print(f"{out}: {card.name}, {card.precision}, {out.stat().st_size / 1e6:.2f} MB; its card is inside")
     if args.data:
         _measure(args, out)
     return 0
@@ -78,28 +83,15 @@ def run(args: argparse.Namespace) -> int:
 def _measure(args: argparse.Namespace, path: Path) -> None:
     """Evaluate the written file and note the figures in its card."""
     from emotion_core.data.registry import open_dataset
-    from emotion_core.evaluation.evaluate import evaluate_categories, run_network
-    from emotion_core.export.onnx_file import add_result
-    from emotion_core.runtime.session import FaceClassifier
+    from emotion_core.evaluation.evaluate import evaluate_protocols, run_network
+    from emotion_core.evaluation.results import card_results
+    from emotion_core.export.onnx_file import add_results
+    from emotion_core.runtime.classifier import Classifier
 
-    classifier = FaceClassifier(path, threads=0)
+    classifier = Classifier(path, threads=0)
     card, data = classifier.card, open_dataset(args.dataset, args.data, "valid")
-    output = run_network(classifier, data, card.input_size, card.channels)
-    result = evaluate_categories(output, data, card.labels)
-    names = {"ferplus": ("FER+", "PublicTest"), "fer2013": ("FER2013", "PublicTest")}
-    dataset, split = names.get(args.dataset, (args.dataset, "valid"))
-    protocol = "8-class majority, " if args.dataset == "ferplus" else ""
-    add_result(
-        path,
-        {
-            "dataset": dataset,
-            "split": split,
-            "protocol": f"{protocol}mean of the branches, no test-time augmentation, {card.precision}",
-            "n": result.ensemble.n,
-            "accuracy": round(result.ensemble.accuracy, 2),
-            "macro_f1": round(result.ensemble.macro_f1, 2),
-            "calibration_error": round(result.ensemble.calibration_error, 2),
-            "branch_accuracy": [round(value, 2) for value in result.branch_accuracy],
-        },
-    )
-    print(f"{dataset} {split}: {result.ensemble.accuracy:.2f} % of {result.ensemble.n}, {card.precision}")
+    results = evaluate_protocols(run_network(classifier, data, card.face), data, card.labels)
+    entries = card_results(results, card, args.dataset, "valid")
+    add_results(path, entries)
+    for entry in entries:
+        print(f"{entry['dataset']} {entry['split']}: {entry['accuracy']:.2f} % of {entry['n']} ({entry['protocol']})")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
-from pathlib import Path
+import sys
 
 from emotion_core.errors import EmotionError
-from emotion_core.store.card import ModelCard, card_path
+from emotion_core.store.card import ModelCard
 from emotion_core.store.finding import (
     DEFAULT_MODEL,
     find_file,
@@ -17,6 +16,7 @@ from emotion_core.store.finding import (
     model_dir,
     model_names,
 )
+from emotion_core.store.metadata import read_card
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -32,43 +32,40 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the list or one card."""
+    """Print the list or one card; a file in the store that is no model of ours is named, and the rest goes on."""
     if args.name:
-        card = _card(find_model(args.name))
+        card = read_card(find_model(args.name))
         print(card.to_json(), end="") if args.json else _show(card)
         return 0
-    cards = {name: _card(find_model(name)) for name in model_names()}
+    cards: dict[str, ModelCard] = {}
+    for name in model_names():
+        try:
+            cards[name] = read_card(find_model(name))
+        except EmotionError as error:
+            print(f"emotion: left out: {error}", file=sys.stderr)
     if args.json:
-        print(json.dumps([asdict(card) for card in cards.values()]))
+        print(json.dumps([card.to_dict() for card in cards.values()]))
         return 0
     for name, card in cards.items():
         best = card.results[0] if card.results else None
         measured = f"{best['accuracy']:.2f} % on {best['dataset']} {best['split']}" if best else "not measured"
         default = " (default)" if name == DEFAULT_MODEL else ""
-        print(
-            f"{name}{default}: {len(card.labels)} labels, {card.channels}x{card.input_size}x{card.input_size} "
-            f"{card.colour}, {measured}, {card.licence}"
-        )
+        taken = ", ".join(f"{item.kind} {'x'.join(map(str, item.shape))}" for item in card.inputs)
+        print(f"{name}{default}: {len(card.labels)} labels, {taken}, {measured}, {card.licence}")
     here = [name for name in known_files_here() if find_file(name)]
     print(f"face detectors: haar (with OpenCV){''.join(f', yunet ({name})' for name in here)}")
     print(f"model store: {model_dir()}")
     return 0
 
 
-def _card(path: Path) -> ModelCard:
-    beside = card_path(path)
-    if not beside.is_file():
-        raise EmotionError(f"{path} has no card: expected {beside.name} beside it")
-    return ModelCard.from_json(beside.read_text(), beside)
-
-
 def _show(card: ModelCard) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(show_header=False, title=card.name, title_justify="left")
-    for name, value in asdict(card).items():
+    table = Table(show_header=False, title=Text(card.name), title_justify="left")
+    for name, value in card.to_dict().items():
         if value and name != "name":
             text = ", ".join(value) if name == "labels" else value if isinstance(value, str) else json.dumps(value)
-            table.add_row(name, text)
+            table.add_row(name, Text(text))
     Console().print(table)

@@ -32,6 +32,17 @@ class FaceDataset(ABC):
     def face(self, index: int) -> NDArray[np.uint8]:
         """The face as it is stored, (S, S) grey or (S, S, 3) BGR; raises EmotionError when it cannot be read."""
 
+    @property
+    def protocols(self) -> dict[str, NDArray[np.int64]]:
+        """Indices of the faces that count under each of the protocols in use for this dataset, the usual one first;
+        empty where there is only one way to measure."""
+        return {}
+
+    def stored(self, index: int) -> bytes:
+        """What decides the face, for telling it from others: its pixels, or the file that they are read from."""
+        face = self.face(index)
+        return f"{face.shape}".encode() + face.tobytes()
+
     def __len__(self) -> int:
         return len(self.targets)
 

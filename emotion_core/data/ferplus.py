@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,8 @@ VOTE_NAMES = (
 )  # fmt: skip
 """The votes as the official files name and order them; the first eight are those of ``labels.FERPLUS``."""
 SIDE_PX = 48
+PLURALITY, MAJORITY = "plurality", "majority"
+PROTOCOLS = (PLURALITY, MAJORITY)
 _TO_AFFECTNET = [FERPLUS.index(name) for name in AFFECTNET]
 
 
@@ -45,20 +48,44 @@ class _Face(NamedTuple):
     counts: NDArray[np.int64]
 
 
-def load_ferplus(root: str | Path, split: str) -> FaceSet:
-    """Read one split with the usual 8-class majority protocol.
+@dataclass(frozen=True)
+class FerPlus(FaceSet):
+    """The faces of one split in memory: (N, 48, 48) uint8 grey, in AffectNet order.
 
-    Single votes count as none. A face is dropped when its majority is unknown or NF, or when no vote is left. The
-    distribution is that of the remaining votes over the eight emotions.
+    Attributes:
+        is_majority: (N,) bool, whether more than half of the votes that count go to the face's label.
+    """
+
+    is_majority: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
+
+    @property
+    def protocols(self) -> dict[str, NDArray[np.int64]]:
+        """See ``load_ferplus``; the published figures are mostly of the majority."""
+        majority = np.flatnonzero(self.is_majority)
+        if len(majority) == len(self):
+            return {MAJORITY: majority}
+        return {PLURALITY: np.arange(len(self)), MAJORITY: majority}
+
+
+def load_ferplus(root: str | Path, split: str, protocol: str = PLURALITY) -> FerPlus:
+    """Read one split with its eight classes.
+
+    Single votes count as none. 'plurality': the class with the most votes is the label, and a face is dropped when
+    that is unknown or NF, or when no vote is left. 'majority', as FER+'s own code does it: that class must also hold
+    more than half of the remaining votes. On a tie the first class in FER+'s order wins. The distribution is that of
+    the remaining votes over the eight emotions.
 
     Args:
         root: the folder that holds FER2013Train, FER2013Valid, FER2013Test, or fer2013.csv and fer2013new.csv.
         split: 'train' (Training), 'valid' (PublicTest) or 'test' (PrivateTest).
+        protocol: which faces count, one of PROTOCOLS.
 
     Raises:
         EmotionError: the folder, a table or one of its faces is missing or malformed, or the two tables do not
             belong together.
     """
+    if protocol not in PROTOCOLS:
+        raise EmotionError(f"unknown FER+ protocol {protocol!r}: use one of {', '.join(PROTOCOLS)}")
     if split not in FOLDERS:
         raise EmotionError(f"unknown FER+ split {split!r}: use one of {', '.join(FOLDERS)}")
     root = Path(root)
@@ -70,11 +97,18 @@ def load_ferplus(root: str | Path, split: str) -> FaceSet:
         kept = list(_from_pictures(source, FOLDERS[split]))
     if not kept:
         raise EmotionError(f"{source} lists no usable face")
-    counts = np.stack([face.counts for face in kept])[:, : len(FERPLUS)].astype(np.float32)
-    majority = np.array([AFFECTNET.index(FERPLUS[i]) for i in counts.argmax(1)], np.int64)
+    votes = np.stack([face.counts for face in kept])
+    is_majority = 2 * votes.max(1) > votes.sum(1)
+    if protocol == MAJORITY:
+        kept, votes = [face for face, ok in zip(kept, is_majority, strict=True) if ok], votes[is_majority]
+        is_majority = is_majority[is_majority]
+        if not kept:
+            raise EmotionError(f"{source} lists no face with a majority")
+    counts = votes[:, : len(FERPLUS)].astype(np.float32)
+    labels = np.array([AFFECTNET.index(FERPLUS[i]) for i in counts.argmax(1)], np.int64)
     distributions = (counts / counts.sum(1, keepdims=True))[:, _TO_AFFECTNET]
     faces = np.stack([face.pixels for face in kept]).astype(np.uint8, copy=False)
-    return FaceSet(faces, distributions, majority, tuple(face.name for face in kept))
+    return FerPlus(faces, distributions, labels, tuple(face.name for face in kept), is_majority=is_majority)
 
 
 def _from_pictures(table: Path, expected: str) -> Iterator[_Face]:

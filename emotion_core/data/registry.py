@@ -2,21 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.errors import EmotionError
 
-DATASETS = ("ferplus", "fer2013", "affectnet", "folder")
 SPLITS = ("train", "valid", "test")
+
+Open = Callable[[Path, str], FaceDataset]
+"""Takes the folder (or file) and one of SPLITS."""
+
+
+@dataclass(frozen=True)
+class DatasetKind:
+    """One dataset that can be trained on and measured with.
+
+    Attributes:
+        name: on the command line.
+        title: as papers call it.
+        open: reads one split with its classes; the labels come with the faces.
+        open_affect: reads one split with valence and arousal, where somebody has annotated them.
+        splits: what the publishers call their splits, by ours; one that is missing does not exist.
+    """
+
+    name: str
+    title: str
+    open: Open
+    open_affect: Open | None = None
+    splits: Mapping[str, str] = field(default_factory=lambda: {split: split for split in SPLITS})
+
+
+def _ferplus(root: Path, split: str) -> FaceDataset:
+    from emotion_core.data.ferplus import load_ferplus
+
+    return load_ferplus(root, split)
+
+
+def _fer2013(root: Path, split: str) -> FaceDataset:
+    from emotion_core.data.fer2013 import load_fer2013
+
+    return load_fer2013(root, split)
+
+
+def _folder(root: Path, split: str) -> FaceDataset:
+    from emotion_core.data.folder import load_folder
+
+    inside = root / split
+    return load_folder(inside if inside.is_dir() else root)
+
+
+def _affectnet(root: Path, split: str) -> FaceDataset:
+    from emotion_core.data.affectnet import AffectNetCategorical
+
+    return AffectNetCategorical(idx_set=1 if split == "train" else 2, base_path_to_affectnet=str(root))
+
+
+def _affectnet_affect(root: Path, split: str) -> FaceDataset:
+    from emotion_core.data.affectnet import AffectNetDimensional
+
+    return AffectNetDimensional(idx_set=1 if split == "train" else 2, base_path_to_affectnet=str(root))
+
+
+_USAGES = {"train": "Training", "valid": "PublicTest", "test": "PrivateTest"}
+
+DATASETS: dict[str, DatasetKind] = {
+    kind.name: kind
+    for kind in (
+        DatasetKind("ferplus", "FER+", _ferplus, splits=_USAGES),
+        DatasetKind("fer2013", "FER2013", _fer2013, splits=_USAGES),
+        DatasetKind(
+            "affectnet", "AffectNet", _affectnet, _affectnet_affect, {"train": "Training", "valid": "Validation"}
+        ),
+        DatasetKind("folder", "folder of classes", _folder),
+    )
+}
+"""All datasets by name: FER+, FER2013, AffectNet (the folders that `emotion prepare affectnet` writes), and 'folder'
+(``root/SPLIT/CLASS/picture``, or ``root/CLASS/picture`` for a set without splits)."""
+
+
+def register_dataset(kind: DatasetKind) -> DatasetKind:
+    """Add a dataset, from anywhere; raises EmotionError when the name is taken by another one."""
+    known = DATASETS.get(kind.name)
+    # A module that is imported twice (a script beside a plug-in) registers equal things.
+    if known is not None and known.open.__qualname__ != kind.open.__qualname__:
+        raise EmotionError(f"there is a dataset {kind.name!r} already: give yours another name")
+    DATASETS[kind.name] = kind
+    return kind
 
 
 def open_dataset(name: str, root: str | Path, split: str = "train", dimensional: bool = False) -> FaceDataset:
     """Open one split of a dataset.
 
     Args:
-        name: 'ferplus', 'fer2013', 'affectnet' (the folders that `emotion prepare affectnet` writes) or 'folder'
-            (``root/SPLIT/CLASS/picture``, or ``root/CLASS/picture`` for a set without splits).
+        name: one of DATASETS.
         root: where it lies.
         split: 'train', 'valid' or 'test'.
         dimensional: valence and arousal in place of classes; AffectNet has them.
@@ -28,24 +108,11 @@ def open_dataset(name: str, root: str | Path, split: str = "train", dimensional:
         raise EmotionError(f"unknown dataset {name!r}: use one of {', '.join(DATASETS)}")
     if split not in SPLITS:
         raise EmotionError(f"unknown split {split!r}: use one of {', '.join(SPLITS)}")
-    if dimensional and name != "affectnet":
-        raise EmotionError(f"{name} has no annotated valence and arousal: only affectnet does")
-    if name == "ferplus":
-        from emotion_core.data.ferplus import load_ferplus
-
-        return load_ferplus(root, split)
-    if name == "fer2013":
-        from emotion_core.data.fer2013 import load_fer2013
-
-        return load_fer2013(root, split)
-    if name == "folder":
-        from emotion_core.data.folder import load_folder
-
-        inside = Path(root) / split
-        return load_folder(inside if inside.is_dir() else root)
-    from emotion_core.data.affectnet import AffectNetCategorical, AffectNetDimensional
-
-    if split == "test":
-        raise EmotionError("AffectNet has no public test split: use train or valid")
-    kind = AffectNetDimensional if dimensional else AffectNetCategorical
-    return kind(idx_set=1 if split == "train" else 2, base_path_to_affectnet=str(root))
+    kind = DATASETS[name]
+    if split not in kind.splits:
+        raise EmotionError(f"{kind.title} has no public {split} split: use {' or '.join(kind.splits)}")
+    reader = kind.open_affect if dimensional else kind.open
+    if reader is None:
+        having = ", ".join(other.name for other in DATASETS.values() if other.open_affect is not None)
+        raise EmotionError(f"{name} has no annotated valence and arousal: only {having} does")
+    return reader(Path(root), split)

@@ -12,29 +12,37 @@ from numpy.typing import NDArray
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.errors import EmotionError
 from emotion_core.evaluation.metrics import Agreement, Classification, agreement, classification
+from emotion_core.labels import share_labels
 from emotion_core.runtime.ensemble import EnsembleOutput
-from emotion_core.vision.crop import resize_faces
+from emotion_core.store.card import Input
+from emotion_core.vision.crop import fit_faces
 
 Network = Callable[[NDArray[np.float32]], EnsembleOutput]
-"""Takes faces (N, channels, S, S) float32 in [0, 1]."""
+"""Takes faces (N, channels, height, width) float32 as its card's input describes them."""
 COMBINATIONS = ("mean", "vote")
 
 
 @dataclass(frozen=True)
 class CategoryResult:
-    """How well an ensemble and each of its branches tell the classes apart; percentages.
+    """How well an ensemble and each of its members tell the classes apart; percentages.
 
     Attributes:
         ensemble: of the combined answer.
-        branch_accuracy: of each branch alone.
-        labels: names of the classes, in the dataset's order.
-        combination: 'mean' of the branches' probabilities, or their plurality 'vote'.
+        branch_accuracy: of each member alone.
+        labels: names of the classes, in the dataset's order: those that model and dataset share.
+        combination: 'mean' of the members' probabilities, or their plurality 'vote'.
+        only_model, only_data: labels that the other side lacks. The model's were not allowed as answers, faces of the
+            dataset's were left out.
+        left_out: number of those faces.
     """
 
     ensemble: Classification
     branch_accuracy: tuple[float, ...]
     labels: tuple[str, ...]
     combination: str
+    only_model: tuple[str, ...] = ()
+    only_data: tuple[str, ...] = ()
+    left_out: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, rounded to two digits; the recall of a class that never occurs is None."""
@@ -48,6 +56,7 @@ class CategoryResult:
             "calibration_error": round(result.calibration_error, 2),
             "recall": {name: None if r != r else round(r, 2) for name, r in result.recall.items()},
             "confusion": {"labels": list(self.labels), "rows": result.confusion.tolist()},
+            "left_out": {"model": list(self.only_model), "data": list(self.only_data), "faces": self.left_out},
         }
 
 
@@ -75,15 +84,14 @@ class AffectResult:
 def run_network(
     network: Network,
     data: FaceDataset,
-    size: int,
-    channels: int,
+    face: Input,
     batch_size: int = 64,
     on_progress: Callable[[int], None] | None = None,
 ) -> EnsembleOutput:
     """What a network says about every face of a dataset.
 
     Args:
-        size, channels: of the network's input; faces of another size are resized.
+        face: the network's input, as its card describes it; faces of another size are resized.
         on_progress: called with the number of faces done.
 
     Raises:
@@ -94,43 +102,73 @@ def run_network(
     outputs = []
     for start in range(0, len(data), batch_size):
         indices = range(start, min(start + batch_size, len(data)))
-        outputs.append(network(np.concatenate([resize_faces(data.face(i)[None], size, channels) for i in indices])))
+        outputs.append(network(np.concatenate([fit_faces(data.face(i)[None], face) for i in indices])))
         if on_progress is not None:
             on_progress(indices.stop)
     return EnsembleOutput.concatenate(outputs)
 
 
 def evaluate_categories(
-    output: EnsembleOutput, data: FaceDataset, labels: Sequence[str], combination: str = "mean"
+    output: EnsembleOutput,
+    data: FaceDataset,
+    labels: Sequence[str],
+    combination: str = "mean",
+    indices: NDArray[np.int64] | None = None,
 ) -> CategoryResult:
-    """Compare with the classes of a dataset.
+    """Compare with the classes of a dataset, on the labels that both know.
 
     Args:
         output: what ``run_network`` gave for this dataset.
-        labels: the network's, in its order; the dataset's names must be the same in any order.
+        labels: the network's, in its order; matched with the dataset's by ``share_labels``.
         combination: 'mean' or 'vote'.
+        indices: the faces that count; by default all.
 
     Raises:
-        EmotionError: network and dataset have other labels.
+        EmotionError: network and dataset share fewer than two labels, or no face has one of them.
     """
     if combination not in COMBINATIONS:
         raise EmotionError(f"unknown combination {combination!r}: use one of {', '.join(COMBINATIONS)}")
-    if set(labels) != set(data.labels):
-        raise EmotionError(f"the model has the labels {', '.join(labels)}; the data has {', '.join(data.labels)}")
-    order = np.array([data.labels.index(name) for name in labels])
     truth = np.asarray(data.targets)
     if truth.ndim != 1:
         raise EmotionError("the dataset has valence and arousal in place of classes: use the dimensional evaluation")
-    probabilities = output.probabilities
-    chosen = output.votes if combination == "vote" else probabilities.argmax(1)
-    confidence = probabilities[np.arange(len(chosen)), chosen]
-    hits = order[output.branch_probabilities.argmax(2)] == truth[:, None]
+    shared = share_labels(labels, data.labels)
+    if len(shared.names) < 2:
+        raise EmotionError(
+            f"model and data share {len(shared.names)} labels, expected two or more: "
+            f"the model has {', '.join(labels)}; the data has {', '.join(data.labels)}"
+        )
+    place = np.full(len(data.labels), -1)
+    place[list(shared.data)] = np.arange(len(shared.names))
+    chosen = np.arange(len(truth)) if indices is None else indices
+    known = chosen[place[truth[chosen]] >= 0]
+    if not len(known):
+        raise EmotionError(f"no face of the data has one of the model's labels {', '.join(labels)}")
+    answer = output.restricted(known, shared.model)
+    probabilities, targets = answer.probabilities, place[truth[known]]
+    predicted = answer.votes if combination == "vote" else probabilities.argmax(1)
+    confidence = probabilities[np.arange(len(predicted)), predicted]
+    hits = answer.branch_probabilities.argmax(2) == targets[:, None]
     return CategoryResult(
-        classification(truth, order[chosen], confidence, data.labels),
+        classification(targets, predicted, confidence, shared.names),
         tuple(100 * float(share) for share in hits.mean(0)),
-        tuple(data.labels),
+        shared.names,
         combination,
+        shared.only_model,
+        shared.only_data,
+        len(chosen) - len(known),
     )
+
+
+def evaluate_protocols(
+    output: EnsembleOutput, data: FaceDataset, labels: Sequence[str], combination: str = "mean"
+) -> dict[str, CategoryResult]:
+    """``evaluate_categories`` under each protocol of the dataset, the usual one first; "" where it has only one."""
+    if not data.protocols:
+        return {"": evaluate_categories(output, data, labels, combination)}
+    return {
+        name: evaluate_categories(output, data, labels, combination, indices)
+        for name, indices in data.protocols.items()
+    }
 
 
 def evaluate_affect(output: EnsembleOutput, data: FaceDataset) -> AffectResult:

@@ -1,4 +1,4 @@
-"""Writing ONNX files together with their cards."""
+"""Writing ONNX files with their cards inside."""
 
 from __future__ import annotations
 
@@ -10,22 +10,34 @@ from pathlib import Path
 import onnx
 
 from emotion_core.errors import EmotionError
-from emotion_core.runtime.session import FaceClassifier
-from emotion_core.store.card import METADATA_KEY, ModelCard, card_path
-from emotion_core.store.files import atomic_write, sha256
+from emotion_core.export.weights import write_card_copy
+from emotion_core.runtime.classifier import Classifier
+from emotion_core.store.card import METADATA_KEY, ModelCard
+from emotion_core.store.files import atomic_write
+from emotion_core.store.metadata import SEAL_KEY, UNSEALED, read_card, seal
+
+
+def check_target(path: str | Path) -> Path:
+    """The path of a file to write; raises EmotionError when it does not end in .onnx or its folder is not there."""
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise EmotionError(f"the output {path} must end in .onnx")
+    if not path.parent.is_dir():
+        raise EmotionError(f"the output {path} cannot be written: there is no folder {path.parent}")
+    return path
 
 
 def save_onnx(
     network: onnx.ModelProto,
     card: ModelCard,
     path: str | Path,
-    check: Callable[[FaceClassifier], object] | None = None,
+    check: Callable[[Classifier], object] | None = None,
 ) -> ModelCard:
-    """Write ``path`` with the card in its metadata, and the card beside it; whole or not at all.
+    """Write ``path`` with the card in its metadata, whole or not at all, and then a copy of the card beside it.
 
     Args:
         network: what to write.
-        card: its description; the hash is filled in.
+        card: its description.
         path: ending in .onnx; an older file is replaced only when everything went well.
         check: called with the written network before it takes its place; may raise.
 
@@ -35,34 +47,34 @@ def save_onnx(
     Raises:
         EmotionError: the path does not end in .onnx, its folder is not there, or the card does not fit the network.
     """
-    path = Path(path)
-    if path.suffix != ".onnx":
-        raise EmotionError(f"the output {path} must end in .onnx")
-    if not path.parent.is_dir():
-        raise EmotionError(f"the output {path} cannot be written: there is no folder {path.parent}")
+    path = check_target(path)
     del network.metadata_props[:]
-    entry = network.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, replace(card, sha256="").to_json()
+    for key, value in ((METADATA_KEY, replace(card, sha256="").to_json()), (SEAL_KEY, UNSEALED)):
+        entry = network.metadata_props.add()
+        entry.key, entry.value = key, value
+    data = seal(network.SerializeToString())
     with atomic_write(path) as temporary:
-        onnx.save(network, str(temporary))
-        classifier = FaceClassifier(temporary)
+        temporary.write_bytes(data)
+        classifier = Classifier(temporary)
         if check is not None:
             check(classifier)
-        card = replace(card, sha256=sha256(temporary))
-        with atomic_write(card_path(path)) as card_file:
-            card_file.write_text(card.to_json())
-    return card
+    return write_card_copy(card, path)
 
 
-def add_result(path: str | Path, result: dict[str, object]) -> ModelCard:
-    """Note a measurement in the card of a written file; it replaces an older one of the same dataset and split."""
-    card = FaceClassifier(path).card
-    kept = [r for r in card.results if (r["dataset"], r["split"]) != (result["dataset"], result["split"])]
-    return save_onnx(onnx.load(str(path)), replace(card, results=(*kept, result)), path)
+def add_results(path: str | Path, results: list[dict[str, object]]) -> ModelCard:
+    """Note measurements in the card of a written file; each replaces an older one of the same kind."""
+
+    def key(result: dict[str, object]) -> tuple[object, ...]:
+        return tuple(result.get(name) for name in ("dataset", "split", "protocol"))
+
+    card = read_card(path)
+    new = {key(result) for result in results}
+    kept = [result for result in card.results if key(result) not in new]
+    return save_onnx(onnx.load(str(path)), replace(card, results=(*results, *kept)), path)
 
 
 def copy_model(source: str | Path, target: str | Path) -> None:
-    """Copy an ONNX file and the card beside it, both whole or not at all."""
-    with atomic_write(target) as model, atomic_write(card_path(target)) as card:
+    """Copy an ONNX file, whole or not at all, and write a copy of its card beside it."""
+    with atomic_write(target) as model:
         shutil.copyfile(source, model)
-        shutil.copyfile(card_path(source), card)
+    write_card_copy(read_card(target), target)

@@ -1,7 +1,7 @@
 """Smaller and faster copies of an exported network: int8 for CPUs, float16 for GPUs.
 
-int8 is static: the ranges of all activations are measured on given faces, in batches whose extremes are averaged, as a
-single unusual face would otherwise cost everyone else resolution. Convolutions and what lies between them compute in
+int8 is static: the ranges of all activations are measured on given samples, in batches whose extremes are averaged, as
+a single unusual face would otherwise cost everyone else resolution. Convolutions and what lies between them compute in
 integers, one scale a channel for the weights; the classifiers stay float32. Weights use seven bits, since the 16-bit
 sums of CPUs without VNNI would otherwise saturate.
 """
@@ -12,23 +12,23 @@ import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from torch import nn
 
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.data.subset import balanced_indices
 from emotion_core.errors import EmotionError
 from emotion_core.export.onnx_export import export_onnx
-from emotion_core.export.onnx_file import save_onnx
-from emotion_core.models.esr import Esr
-from emotion_core.runtime.session import FaceClassifier
+from emotion_core.export.onnx_file import check_target, save_onnx
 from emotion_core.store.card import PRECISIONS, ModelCard
-from emotion_core.vision.crop import resize_faces
+from emotion_core.store.metadata import read_card
+from emotion_core.vision.crop import fit_faces
 
 _INTEGER_OPERATORS = ("Conv", "Add", "Mul", "Relu", "MaxPool")
 _CALIBRATION_BATCH = 32
@@ -36,7 +36,7 @@ _CALIBRATION_BATCH = 32
 
 def export_as(
     precision: str,
-    model: Esr,
+    model: nn.Module,
     card: ModelCard,
     path: str | Path,
     calibration: FaceDataset | None = None,
@@ -52,6 +52,7 @@ def export_as(
     """
     if precision not in PRECISIONS:
         raise EmotionError(f"unknown precision {precision!r}: use one of {', '.join(PRECISIONS)}")
+    check_target(path)
     if precision == "float32":
         return export_onnx(model, card, path, fold_constants)
     if precision == "int8" and calibration is None:
@@ -64,28 +65,28 @@ def export_as(
         return quantize_int8(exact, calibration_faces(calibration, card), path)
 
 
-def quantize_int8(source: str | Path, faces: NDArray[np.float32], path: str | Path) -> ModelCard:
+def quantize_int8(source: str | Path, samples: Mapping[str, NDArray[np.float32]], path: str | Path) -> ModelCard:
     """Write an int8 copy of an exported network.
 
     Args:
         source: the float32 ONNX file, with its card.
-        faces: (N, channels, S, S) float32 in [0, 1] from the training data, some hundred of all classes.
+        samples: for each input of the card (N, *shape) float32 from the training data, some hundred of all classes.
         path: the file to write, ending in .onnx; an older one is replaced when all went well.
 
     Returns:
         The card of the copy; its results are empty, they have to be measured anew.
 
     Raises:
-        EmotionError: the source is not an exported float32 network, or the faces do not fit it.
+        EmotionError: the source is not an exported float32 network, or the samples do not fit it.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     card = _float32_card(source)
-    expected = (card.channels, card.input_size, card.input_size)
-    if faces.ndim != 4 or faces.shape[1:] != expected or not len(faces) or not np.isfinite(faces).all():
-        raise EmotionError(
-            f"calibration needs finite faces of shape (N, {', '.join(map(str, expected))}), got {faces.shape}"
-        )
+    for item in card.inputs:
+        batch = samples.get(item.name, np.empty(0))
+        if batch.shape[1:] != item.shape or not len(batch) or not np.isfinite(batch).all():
+            wanted = ", ".join(map(str, item.shape))
+            raise EmotionError(f"calibration needs finite {item.name} of shape (N, {wanted}), got {batch.shape}")
 
     def write(folder: Path) -> onnx.ModelProto:
         out = folder / "int8.onnx"
@@ -93,7 +94,7 @@ def quantize_int8(source: str | Path, faces: NDArray[np.float32], path: str | Pa
             quantize_static(
                 str(source),
                 str(out),
-                _Faces(faces),
+                _Samples(samples),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(_INTEGER_OPERATORS),
                 nodes_to_exclude=_float_nodes(onnx.load(str(source))),
@@ -121,30 +122,38 @@ def convert_float16(source: str | Path, path: str | Path) -> ModelCard:
     return _write(write, replace(card, precision="float16", results=()), path)
 
 
-def calibration_faces(data: FaceDataset, card: ModelCard, count: int = 512, seed: int = 0) -> NDArray[np.float32]:
-    """Faces to measure ranges on: at most about ``count``, as many of each class, at the size the network takes.
+def calibration_faces(
+    data: FaceDataset, card: ModelCard, count: int = 512, seed: int = 0
+) -> dict[str, NDArray[np.float32]]:
+    """Faces to measure ranges on: at most about ``count``, as many of each class, as the network takes them.
 
     Returns:
-        (N, channels, S, S) float32 in [0, 1].
+        {name of the input: (N, *shape) float32}.
+
+    Raises:
+        EmotionError: the network takes anything else than single faces.
     """
+    face = card.face
     per_class = -(-count // max(1, len(np.unique(data.targets)) if data.targets.ndim == 1 else 4))
     chosen = balanced_indices(data.targets, per_class, np.random.default_rng(seed))
-    return np.concatenate([resize_faces(data.face(i)[None], card.input_size, card.channels) for i in chosen])
+    return {face.name: np.concatenate([fit_faces(data.face(i)[None], face) for i in chosen])}
 
 
-class _Faces:
-    """Hands the calibration faces out batch by batch, as ONNX Runtime asks for them."""
+class _Samples:
+    """Hands the calibration samples out batch by batch, as ONNX Runtime asks for them."""
 
-    def __init__(self, faces: NDArray[np.float32]) -> None:
-        self._batches = iter(np.array_split(faces, range(_CALIBRATION_BATCH, len(faces), _CALIBRATION_BATCH)))
+    def __init__(self, samples: Mapping[str, NDArray[np.float32]]) -> None:
+        self._samples, self._next = samples, 0
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        batch = next(self._batches, None)
-        return None if batch is None else {"faces": np.ascontiguousarray(batch, np.float32)}
+        part = slice(self._next, self._next + _CALIBRATION_BATCH)
+        self._next = part.stop
+        batch = {name: np.ascontiguousarray(values[part], np.float32) for name, values in self._samples.items()}
+        return batch if all(map(len, batch.values())) else None
 
 
 def _float32_card(source: str | Path) -> ModelCard:
-    card = FaceClassifier(source).card
+    card = read_card(source)
     if card.precision != "float32":
         raise EmotionError(f"{source} is {card.precision} already: start from the float32 export of the network")
     return card
@@ -154,7 +163,9 @@ def _float_nodes(network: onnx.ModelProto) -> list[str]:
     """Nodes that must not become integers: everything before the first convolution, which scales each face."""
     names = [node.name for node in network.graph.node]
     kinds = [node.op_type for node in network.graph.node]
-    return names[: kinds.index("Conv")] if "Conv" in kinds else names
+    if "Conv" not in kinds:
+        raise EmotionError("the network has no convolutions, and nothing else computes in int8 here: use float32")
+    return names[: kinds.index("Conv")]
 
 
 def _write(make: Callable[[Path], onnx.ModelProto], card: ModelCard, path: str | Path) -> ModelCard:

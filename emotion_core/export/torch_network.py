@@ -5,37 +5,39 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from emotion_core.models.esr import Esr
-from emotion_core.runtime.ensemble import EnsembleOutput, softmax
+from emotion_core.models.registry import named_outputs, outputs_of
+from emotion_core.runtime.ensemble import EnsembleOutput
+from emotion_core.store.card import AFFECT, LOGITS
 
 
 class TorchNetwork:
-    """Runs an ESR in eval mode without gradients, wherever its weights are.
+    """Runs a network of the registry in eval mode without gradients, wherever its weights are.
 
     Args:
         model: stays as it is; its mode is restored after each call.
-        batch_size: most faces at a time.
+        batch_size: most samples at a time.
         has_affect: something has taught the heads for valence and arousal; otherwise these are NaN.
     """
 
-    def __init__(self, model: Esr, batch_size: int = 64, has_affect: bool = True) -> None:
+    def __init__(self, model: nn.Module, batch_size: int = 64, has_affect: bool = True) -> None:
         self.model, self.batch_size, self.has_affect = model, batch_size, has_affect
 
     @torch.no_grad()
-    def __call__(self, faces: NDArray[np.float32]) -> EnsembleOutput:
-        """(N, channels, S, S) float32 in [0, 1] -> the branches' probabilities and affect."""
+    def __call__(self, *inputs: NDArray[np.float32]) -> EnsembleOutput:
+        """One array (N, *shape) for each of the network's inputs -> probabilities and affect of its members."""
+        outputs = outputs_of(self.model)
         training = [module for module in self.model.modules() if module.training]
         self.model.eval()
         device = next(self.model.parameters()).device
-        logits, affect = [], []
-        for batch in torch.from_numpy(np.ascontiguousarray(faces)).split(self.batch_size):
-            output = self.model(batch.to(device))
-            logits.append(output.logits.float().cpu())
-            affect.append(output.affect.float().cpu())
+        parts = [torch.from_numpy(np.ascontiguousarray(batch)).split(self.batch_size) for batch in inputs]
+        results = []
+        for batches in zip(*parts, strict=True):
+            result = named_outputs(outputs, self.model(*(batch.to(device) for batch in batches)))
+            results.append({name: value.float().cpu().numpy() for name, value in result.items()})
         for module in training:
             module.training = True
-        affects = torch.cat(affect).double().numpy()
-        if not self.has_affect:
-            affects = np.full_like(affects, np.nan)
-        return EnsembleOutput(softmax(torch.cat(logits).numpy()), affects)
+        joined = {name: np.concatenate([result[name] for result in results]) for name in results[0]}
+        kinds = {output.kind: joined[output.name] for output in outputs}
+        return EnsembleOutput.from_arrays(kinds[LOGITS], kinds.get(AFFECT) if self.has_affect else None)

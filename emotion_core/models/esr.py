@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from emotion_core.models.attention import Attention, Cbam
+from emotion_core.models.registry import Architecture
+from emotion_core.store.card import AFFECT, FACE, LOGITS, Framing, Input, Output
 
 
 @dataclass(frozen=True)
@@ -294,3 +296,19 @@ class Esr(nn.Module):
         """Forget all branches but the first ``count``."""
         self.convolutional_branches = self.convolutional_branches[:count]
         self.config = replace(self.config, branches=count)
+
+
+def _inputs(config: EsrConfig) -> tuple[Input, ...]:
+    colour = "grey" if config.in_channels == 1 else "bgr"
+    shape = (config.in_channels, config.input_size, config.input_size)
+    return (Input("faces", FACE, shape, colour, framing=Framing("fer2013")),)
+
+
+def _outputs(config: EsrConfig) -> tuple[Output, ...]:
+    return (
+        Output("logits", LOGITS, (config.branches, config.num_classes)),
+        Output("affect", AFFECT, (config.branches, 2)),
+    )
+
+
+ARCHITECTURE = Architecture("esr", EsrConfig, Esr, _inputs, _outputs, PRESETS)

@@ -1,17 +1,19 @@
-"""How the branches of an ensemble become one answer."""
+"""How the members of an ensemble become one answer; a single network is an ensemble of one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_core.store.card import AFFECT, LOGITS, ModelCard
+
 
 @dataclass(frozen=True)
 class EnsembleOutput:
-    """What a network says about N faces.
+    """What a network says about N samples.
 
     Attributes:
         branch_probabilities: (N, branches, classes), softmax of each branch.
@@ -22,12 +24,33 @@ class EnsembleOutput:
     branch_affect: NDArray[np.float64]
 
     @classmethod
+    def from_outputs(cls, card: ModelCard, outputs: Mapping[str, NDArray[np.floating]]) -> EnsembleOutput:
+        """From a network's outputs by name, (N, *shape) each."""
+        found = {output.kind: outputs[output.name] for output in card.outputs}
+        return cls.from_arrays(found[LOGITS], found.get(AFFECT) if card.affect else None)
+
+    @classmethod
+    def from_arrays(cls, logits: NDArray[np.floating], affect: NDArray[np.floating] | None) -> EnsembleOutput:
+        """From logits (N, classes) or (N, members, classes), and affect (N, 2) or (N, members, 2), None without."""
+        probabilities = softmax(_members(logits))
+        if affect is None:
+            return cls(probabilities, np.full((*probabilities.shape[:2], 2), np.nan))
+        return cls(probabilities, np.asarray(_members(affect), np.float64))
+
+    @classmethod
     def concatenate(cls, outputs: Sequence[EnsembleOutput]) -> EnsembleOutput:
         """The outputs of several batches as one."""
         return cls(
             np.concatenate([output.branch_probabilities for output in outputs]),
             np.concatenate([output.branch_affect for output in outputs]),
         )
+
+    def restricted(self, samples: NDArray[np.int64], classes: Sequence[int]) -> EnsembleOutput:
+        """The same about some of the samples, as if there were only some of the classes, in the given order."""
+        chosen = self.branch_probabilities[samples][:, :, list(classes)]
+        if len(classes) < self.branch_probabilities.shape[2]:
+            chosen = chosen / np.maximum(chosen.sum(axis=2, keepdims=True), np.finfo(np.float64).tiny)
+        return EnsembleOutput(chosen, self.branch_affect[samples])
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
@@ -48,6 +71,11 @@ class EnsembleOutput:
         counts = (preferred[:, :, None] == np.arange(classes)).sum(axis=1)  # (N, classes)
         # A mean probability is at most 1, so it only decides between equal counts.
         return (counts + self.probabilities / (branches + 1)).argmax(axis=1)
+
+
+def _members(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(N, n) of a single network as (N, 1, n)."""
+    return values[:, None] if values.ndim == 2 else values
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -8,39 +8,58 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_core.store.card import Framing, Input
 from emotion_core.types import Face, Picture
 
+FER2013 = Framing("fer2013")
 
-def crop_face(image: Picture, face: Face, size: int, framing: float) -> Picture:
-    """One face as a size x size picture.
 
-    The square has ``framing * sqrt(area of the box)`` pixels a side around the middle of the box, turned so that
-    the line between the eyes is level when the detector gave them. What lies outside the image repeats its edge.
+def crop_face(
+    image: Picture, face: Face, size: int | tuple[int, int], unit: float, framing: Framing = FER2013
+) -> Picture:
+    """One face as a picture of its own, framed by a rule; see ``Framing``.
+
+    What lies outside the image repeats its edge. The square of 'fer2013' has ``unit * sqrt(area of the box)`` pixels a
+    side around the middle of the box, and is turned when the detector gave the eyes.
 
     Args:
         image: (H, W, 3) uint8 or (H, W) uint8.
         face: where.
-        size: side of the result in pixels.
-        framing: see FaceDetector.framing.
+        size: side, or (height, width), of the result in pixels.
+        unit: of the detector that found the face, see FaceDetector.framing.
+        framing: the rule.
 
     Returns:
-        (size, size, 3) or (size, size) uint8, as the image.
+        (height, width, 3) or (height, width) uint8, as the image.
     """
-    side = framing * face.box.area**0.5
-    scale, roll = size / side, face.roll_rad
-    turn = scale * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+    high, wide = (size, size) if isinstance(size, int) else size
+    (frame_width, frame_height), roll = _frame(face, unit, framing)
+    scales = np.array([[wide / frame_width], [high / frame_height]])
+    turn = scales * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
     centre = np.array(face.box.centre)
-    if scale < 0.5:
-        image, turn, centre = _reduce(image, turn, centre, side)
+    if max(scales) < 0.5:
+        image, turn, centre = _reduce(image, turn, centre, max(frame_width, frame_height))
     # These are continuous coordinates, in which pixel i covers [i, i + 1]; OpenCV counts from pixel centres.
-    shift = turn @ (0.5 - centre) + size / 2 - 0.5
+    shift = turn @ (0.5 - centre) + np.array([wide, high]) / 2 - 0.5
     return cv2.warpAffine(  # type: ignore[return-value]
         image,
         np.column_stack([turn, shift]),
-        (size, size),
+        (wide, high),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
+
+
+def _frame(face: Face, unit: float, framing: Framing) -> tuple[tuple[float, float], float]:
+    """(width, height) in pixels of what is cut out around the middle of the box, and by how much it is turned."""
+    width, height = face.box.width, face.box.height
+    if framing.rule == "fer2013":
+        side = framing.factor * unit * face.box.area**0.5
+        return (side, side), face.roll_rad
+    if framing.rule == "mean_side":
+        side = framing.factor * (width + height) / 2
+        return (side, side), 0.0
+    return (framing.factor * width, framing.factor * height), 0.0
 
 
 def _reduce(
@@ -52,28 +71,62 @@ def _reduce(
     left, top = (int(np.clip(v - reach, 0, n - 1)) for v, n in zip(centre, (width, height), strict=True))
     right, bottom = (int(np.clip(v + reach + 1, 1, n)) for v, n in zip(centre, (width, height), strict=True))
     right, bottom = max(right, left + 1), max(bottom, top + 1)
-    scale = float(np.hypot(*turn[0]))
+    scale = float(max(np.hypot(*turn[0]), np.hypot(*turn[1])))
     small_size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     factor = np.array(small_size) / (right - left, bottom - top)
     small = cv2.resize(image[top:bottom, left:right], small_size, interpolation=cv2.INTER_AREA)
     return small, turn / factor, (centre - (left, top)) * factor  # type: ignore[return-value]
 
 
-def crop_batch(image: Picture, faces: Sequence[Face], size: int, channels: int, framing: float) -> NDArray[np.float32]:
+def crop_batch(image: Picture, faces: Sequence[Face], face_input: Input, unit: float) -> NDArray[np.float32]:
     """All faces of a picture as the input of a network.
 
+    Args:
+        image: (H, W, 3) uint8, BGR.
+        faces: where.
+        face_input: the card's description of what the network takes; of kind FACE.
+        unit: of the detector that found the faces, see FaceDetector.framing.
+
     Returns:
-        (N, channels, size, size) float32 in [0, 1], grey for one channel and BGR for three.
+        (N, channels, height, width) float32 in the input's value range and colour order.
+    """
+    batch = np.empty((len(faces), *face_input.shape), np.float32)
+    for i, face in enumerate(faces):
+        batch[i] = _to_input(crop_face(image, face, face_input.size, unit, face_input.framing or FER2013), face_input)
+    return batch
+
+
+def fit_faces(faces: NDArray[np.uint8], face_input: Input) -> NDArray[np.float32]:
+    """Faces that are cropped already as the input of a network.
+
+    Args:
+        faces: (N, H, W) grey or (N, H, W, 3) BGR, uint8.
+        face_input: see ``crop_batch``.
+
+    Returns:
+        (N, channels, height, width) float32 in the input's value range and colour order.
+    """
+    batch = np.empty((len(faces), *face_input.shape), np.float32)
+    for i, face in enumerate(faces):
+        batch[i] = _to_input(_resize(face, face_input.size), face_input)
+    return batch
+
+
+def resize_faces(faces: NDArray[np.uint8], size: int, channels: int) -> NDArray[np.float32]:
+    """Faces that are cropped already as (N, channels, size, size) float32 in [0, 1], grey for one channel and BGR for
+    three.
+
+    Args:
+        faces: (N, S, S) grey or (N, S, S, 3) BGR, uint8.
     """
     batch = np.empty((len(faces), channels, size, size), np.float32)
     for i, face in enumerate(faces):
-        crop = crop_face(image, face, size, framing)
-        batch[i] = to_planes(crop, channels)
+        batch[i] = to_planes(_resize(face, (size, size)), channels)
     return batch
 
 
 def to_planes(crop: NDArray[np.uint8], channels: int) -> NDArray[np.float32]:
-    """(S, S, 3) or (S, S) uint8 -> (channels, S, S) float32 in [0, 1]."""
+    """(H, W, 3) BGR or (H, W) grey uint8 -> (channels, H, W) float32 in [0, 1], grey or BGR."""
     if channels == 1:
         grey = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
         return (np.asarray(grey, np.float32) / np.float32(255))[None]
@@ -81,19 +134,17 @@ def to_planes(crop: NDArray[np.uint8], channels: int) -> NDArray[np.float32]:
     return (np.asarray(colour, np.float32) / np.float32(255)).transpose(2, 0, 1)
 
 
-def resize_faces(faces: NDArray[np.uint8], size: int, channels: int) -> NDArray[np.float32]:
-    """Faces that are cropped already as the input of a network.
+def _to_input(crop: NDArray[np.uint8], face_input: Input) -> NDArray[np.float32]:
+    planes = to_planes(crop, face_input.channels)
+    if face_input.colour == "rgb":
+        planes = planes[::-1]
+    low, high = face_input.value_range
+    return planes if (low, high) == (0.0, 1.0) else planes * np.float32(high - low) + np.float32(low)
 
-    Args:
-        faces: (N, S, S) grey or (N, S, S, 3) BGR, uint8.
 
-    Returns:
-        (N, channels, size, size) float32 in [0, 1].
-    """
-    batch = np.empty((len(faces), channels, size, size), np.float32)
-    for i, face in enumerate(faces):
-        if face.shape[:2] != (size, size):
-            shrinks = face.shape[0] > size
-            face = cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        batch[i] = to_planes(face, channels)
-    return batch
+def _resize(face: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The face at (height, width), averaging what it shrinks."""
+    if face.shape[:2] == size:
+        return face
+    method = cv2.INTER_AREA if face.shape[0] > size[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(face, size[::-1], interpolation=method), np.uint8)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from emotion_core.labels import canonical
+
 RGB = tuple[int, int, int]
 """Red, green, blue in 0…255."""
 
@@ -29,23 +31,10 @@ from a dark panel and a white page."""
 UNKNOWN: RGB = (0xE8, 0xA0, 0x7A)
 """Colour of a label that has none of its own."""
 
-_ALIASES: Mapping[str, str] = MappingProxyType(
-    {
-        "angry": "anger",
-        "disgusted": "disgust",
-        "fearful": "fear",
-        "happiness": "happy",
-        "sadness": "sad",
-        "scared": "fear",
-        "surprised": "surprise",
-    }
-)
-
 
 def colour(label: str) -> RGB:
     """(red, green, blue) of a label; other word forms share the colour, unknown labels get UNKNOWN."""
-    word = label.lower()
-    return COLOURS.get(_ALIASES.get(word, word), UNKNOWN)
+    return COLOURS.get(canonical(label), COLOURS.get(label.lower(), UNKNOWN))
 
 
 def bgr(label: str) -> RGB:

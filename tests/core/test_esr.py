@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from emotion_core.export.weights import BASE_FILE, BRANCH_FILE, load_original  # noqa: E402
+from emotion_core.export.esr_files import BASE_FILE, BRANCH_FILE, load_original  # noqa: E402
 from emotion_core.models.esr import PRESETS, ConvSpec, Esr, EsrConfig  # noqa: E402
 
 
@@ -73,12 +73,11 @@ def test_onnx_outputs_equal_the_reference(golden, tmp_path):
     import onnxruntime
 
     from emotion_core.export.onnx_export import export_onnx
-    from emotion_core.export.weights import architecture_of
     from emotion_core.labels import AFFECTNET
-    from emotion_core.store.card import ModelCard
+    from emotion_core.models.registry import describe, entry_of
 
     reference, model, faces = golden
-    card = ModelCard("esr3", architecture_of(model), 96, 3, AFFECTNET, "none", colour="bgr", affect="reference")
+    card = describe(entry_of(model), "esr3", AFFECTNET, "none", affect="reference")
     export_onnx(model, card, tmp_path / "esr3.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "esr3.onnx"), providers=["CPUExecutionProvider"])
     logits, affect = session.run(("logits", "affect"), {"faces": faces})

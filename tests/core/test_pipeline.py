@@ -14,7 +14,7 @@ from emotion_core.labels import AFFECTNET
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.pipeline.still import StillPipeline
 from emotion_core.runtime.ensemble import EnsembleOutput
-from emotion_core.store.card import ModelCard
+from emotion_core.store.card import AFFECT, FACE, LOGITS, Framing, Input, ModelCard, Output
 from emotion_core.types import Box, Face
 
 
@@ -33,7 +33,10 @@ class Scripted:
 class Brightness:
     """Network that is sure of class 1 for bright faces and of class 0 for dark ones; counts its calls."""
 
-    card = ModelCard("brightness", {}, 48, 1, AFFECTNET, "none", affect="none really")
+    card = ModelCard(
+        "brightness", {}, AFFECTNET, "none", (Input("faces", FACE, (1, 48, 48), "grey", framing=Framing()),),
+        (Output("logits", LOGITS, (8,)), Output("affect", AFFECT, (2,))), affect="none really",
+    )  # fmt: skip
     provider = "none"
 
     def __init__(self) -> None:
@@ -110,6 +113,79 @@ def test_new_settings_keep_the_network():
     (estimate,) = pipeline.process(frame((10, 50)), 0.1)
     assert estimate.probabilities[1] == 1
     assert network.batches == [1, 1]
+
+
+def bright_pipeline(stamps: list[float], **settings: float) -> tuple[FacialPipeline, list[float], list[str]]:
+    """A dark face in the first frame and a bright one ever after: how bright it seems, and whose it is."""
+    pipeline = FacialPipeline(FacialConfig(**settings), Scripted(*[[LEFT]] * len(stamps)), Brightness())
+    estimates = [pipeline.process(frame((10, 50)) if i else frame(), stamp)[0] for i, stamp in enumerate(stamps)]
+    return pipeline, [e.probabilities[1] for e in estimates], [e.track_id for e in estimates]
+
+
+@pytest.mark.parametrize("stamp_s", [0.0, 1.7e9])
+def test_stamps_that_stand_still_do_not_freeze_the_estimate(stamp_s):
+    _, bright, people = bright_pipeline([stamp_s] * 4)
+    assert bright == [0, 1, 1, 1]
+    assert people == ["1"] * 4
+
+
+def test_stamps_that_stand_still_do_not_remember_everybody():
+    places = [[Face(Box(200.0 * (i % 400), 0, 60, 60))] for i in range(1000)]
+    pipeline = FacialPipeline(FacialConfig(), Scripted(*places), Brightness())
+    for _ in places:
+        pipeline.process(frame(), 3.0)
+    assert len(pipeline._tracker.tracks) == len(pipeline._smoother._states) < 130
+
+
+def test_a_frame_that_comes_late_forgets_nobody():
+    stamps = [0.0, 0.1, 0.2, 0.199, 0.3]
+    _, bright, people = bright_pipeline(stamps)
+    _, in_order, _ = bright_pipeline([0.0, 0.1, 0.2, 0.3])
+    assert people == ["1"] * 5
+    assert bright == [*in_order[:3], in_order[2], in_order[3]]
+
+
+def test_a_larger_step_back_forgets_everybody_and_no_id_comes_twice():
+    _, bright, people = bright_pipeline([10.0, 10.1, 2.0, 2.1])
+    assert people == ["1", "1", "2", "2"]
+    assert bright[2] == 1  # a new start
+
+
+@pytest.mark.parametrize("period_s", [0.6, 1.0, 5.0, 120.0])
+def test_low_rates_keep_the_same_person(period_s):
+    pipeline, bright, people = bright_pipeline([i * period_s for i in range(5)], smoothing_s=60.0)
+    assert people == ["1"] * 5
+    assert bright == pytest.approx([1 - math.exp(-i * period_s / 60) for i in range(5)])
+    assert pipeline.gap_s == pytest.approx(3 * period_s)
+
+
+def test_at_a_usual_rate_half_a_second_is_the_end():
+    stamps = [*(i / 10 for i in range(5)), 1.0]
+    pipeline, _, people = bright_pipeline(stamps)
+    assert people == [*["1"] * 5, "2"]
+    assert pipeline.gap_s == 0.5
+
+
+def test_ids_are_never_used_twice():
+    pipeline = FacialPipeline(FacialConfig(), Scripted(*[[LEFT, RIGHT]] * 3), Brightness(), first_id=41)
+    assert pipeline.next_id == 41
+    found = [e.track_id for e in pipeline.process(frame(), 0.0)]
+    pipeline.reset()
+    found += [e.track_id for e in pipeline.process(frame(), 0.1)]
+    pipeline.reconfigure(replace(pipeline.config, min_iou=0.5))
+    found += [e.track_id for e in pipeline.process(frame(), 0.2)]
+    assert found == ["41", "42", "43", "44", "45", "46"]
+    successor = FacialPipeline(FacialConfig(), Scripted([LEFT]), Brightness(), first_id=pipeline.next_id)
+    assert successor.process(frame(), 0.3)[0].track_id == "47"
+
+
+def test_settings_that_cannot_be_taken_over_change_nothing():
+    detector = Scripted([LEFT])
+    pipeline = FacialPipeline(FacialConfig(), detector, Brightness())
+    before = pipeline.config
+    with pytest.raises(EmotionError, match="no YuNet model"):
+        pipeline.reconfigure(replace(before, detector="yunet"))
+    assert pipeline.config is before and pipeline.detector is detector
 
 
 def test_unknown_model_is_a_clear_error():

@@ -1,4 +1,4 @@
-"""Cards, sessions, export and the model store."""
+"""Cards, classifiers, export and the model store."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ import pytest
 
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
+from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.ensemble import EnsembleOutput, softmax
-from emotion_core.runtime.session import FaceClassifier
-from emotion_core.store.card import ModelCard
+from emotion_core.store.card import AFFECT, FACE, LOGITS, SOUND, Framing, Input, ModelCard, Output
 from emotion_core.store.files import atomic_write, sha256
 from emotion_core.store.finding import BUNDLED, find_model, model_names
 
-CARD = ModelCard("tiny", {"type": "esr"}, 16, 1, AFFECTNET, "none", affect="derived")
+FACE_INPUT = Input("faces", FACE, (1, 16, 16), "grey", framing=Framing())
+CARD = ModelCard(
+    "tiny", {"type": "esr"}, AFFECTNET, "none", (FACE_INPUT,),
+    (Output("logits", LOGITS, (3, 8)), Output("affect", AFFECT, (3, 2))), affect="derived",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +29,13 @@ def tiny(tmp_path_factory):
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnx")
     from emotion_core.export.onnx_export import export_onnx
-    from emotion_core.export.weights import architecture_of
     from emotion_core.models.esr import ConvSpec, Esr, EsrConfig
+    from emotion_core.models.registry import entry_of
 
     torch.manual_seed(0)
     model = Esr(EsrConfig(branches=3, in_channels=1, input_size=16, base=(ConvSpec(8),), branch=(ConvSpec(8),))).eval()
     path = tmp_path_factory.mktemp("models") / "tiny.onnx"
-    export_onnx(model, replace(CARD, architecture=architecture_of(model)), path)
+    export_onnx(model, replace(CARD, architecture=entry_of(model)), path)
     return path, model
 
 
@@ -39,7 +43,7 @@ def test_export_equals_torch_for_every_batch_size(tiny):
     import torch
 
     path, model = tiny
-    classifier = FaceClassifier(path)
+    classifier = Classifier(path)
     for count in (1, 2, 7):
         faces = np.random.default_rng(count).random((count, 1, 16, 16), np.float32)
         output = classifier(faces)
@@ -52,7 +56,7 @@ def test_export_equals_torch_for_every_batch_size(tiny):
 
 @pytest.fixture(scope="module")
 def calibration():
-    return np.random.default_rng(5).random((40, 1, 16, 16), np.float32)
+    return {"faces": np.random.default_rng(5).random((40, 1, 16, 16), np.float32)}
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("int8", 0.05), ("float16", 2e-3)])
@@ -62,9 +66,9 @@ def test_smaller_copies_say_nearly_the_same(tiny, tmp_path, calibration, precisi
     path, out = tiny[0], tmp_path / f"{precision}.onnx"
     card = quantize_int8(path, calibration, out) if precision == "int8" else convert_float16(path, out)
     assert card.precision == precision and card.results == () and card.sha256 == sha256(out)
-    copy = FaceClassifier(out)
+    copy = Classifier(out)
     assert copy.card.precision == precision
-    original, output = FaceClassifier(path)(calibration[:7]), copy(calibration[:7])
+    original, output = Classifier(path)(calibration["faces"][:7]), copy(calibration["faces"][:7])
     np.testing.assert_allclose(output.branch_probabilities, original.branch_probabilities, atol=tolerance)
     assert not np.array_equal(output.branch_probabilities, original.branch_probabilities)
     with pytest.raises(EmotionError, match=f"is {precision} already"):
@@ -87,60 +91,117 @@ def test_calibration_faces_that_do_not_fit_are_refused(tiny, tmp_path, shape):
     from emotion_core.export.quantize import quantize_int8
 
     with pytest.raises(EmotionError, match="calibration needs finite faces"):
-        quantize_int8(tiny[0], np.zeros(shape, np.float32), tmp_path / "int8.onnx")
+        quantize_int8(tiny[0], {"faces": np.zeros(shape, np.float32)}, tmp_path / "int8.onnx")
     with pytest.raises(EmotionError, match="calibration needs finite faces"):
-        quantize_int8(tiny[0], np.full((4, 1, 16, 16), np.nan, np.float32), tmp_path / "int8.onnx")
+        quantize_int8(tiny[0], {"faces": np.full((4, 1, 16, 16), np.nan, np.float32)}, tmp_path / "int8.onnx")
+    with pytest.raises(EmotionError, match="calibration needs finite faces"):
+        quantize_int8(tiny[0], {}, tmp_path / "int8.onnx")
 
 
 def test_results_are_noted_in_the_card(tiny, tmp_path):
     from emotion_core.export.onnx_export import export_onnx
-    from emotion_core.export.onnx_file import add_result
+    from emotion_core.export.onnx_file import add_results
+
+    def result(split: str, protocol: str, accuracy: float) -> dict[str, object]:
+        return {"dataset": "d", "split": split, "protocol": protocol, "accuracy": accuracy}
 
     path = tmp_path / "mine.onnx"
     export_onnx(tiny[1], CARD, path)
-    add_result(path, {"dataset": "d", "split": "valid", "accuracy": 50.0})
-    add_result(path, {"dataset": "d", "split": "test", "accuracy": 60.0})
-    card = add_result(path, {"dataset": "d", "split": "valid", "accuracy": 70.0})
-    assert [r["accuracy"] for r in card.results] == [60.0, 70.0]
-    assert FaceClassifier(path).card.results == card.results  # and the hash beside it fits
+    add_results(path, [result("valid", "a", 50.0), result("valid", "b", 55.0)])
+    add_results(path, [result("test", "a", 60.0)])
+    card = add_results(path, [result("valid", "a", 70.0)])
+    assert [r["accuracy"] for r in card.results] == [70.0, 60.0, 55.0]
+    assert Classifier(path).card.results == card.results  # and its seal fits
 
 
-def test_card_travels_in_the_file_and_beside_it(tiny):
+def test_the_card_travels_in_the_file_and_the_copy_may_be_missing_or_stale(tiny, tmp_path):
     path, _ = tiny
     beside = ModelCard.from_json(path.with_suffix(".json").read_text())
     assert beside.sha256 == sha256(path)
-    assert replace(FaceClassifier(path).card, sha256=beside.sha256) == beside
+    assert replace(Classifier(path).card, sha256=beside.sha256) == beside
+    alone = tmp_path / "alone.onnx"
+    alone.write_bytes(path.read_bytes())
+    assert Classifier(alone).card == replace(beside, sha256="")
+    alone.with_suffix(".json").write_text(replace(beside, name="stale", sha256="0" * 64).to_json())
+    assert Classifier(alone).card.name == "tiny"
 
 
 def test_damaged_files_are_one_clear_error(tiny, tmp_path):
     path, _ = tiny
     copy = tmp_path / "copy.onnx"
     data = path.read_bytes()
-    copy.write_bytes(data[: len(data) // 2])
-    with pytest.raises(EmotionError, match="not a readable ONNX"):
-        FaceClassifier(copy)
-    copy.with_suffix(".json").write_text(path.with_suffix(".json").read_text())
-    with pytest.raises(EmotionError, match="sha256"):
-        FaceClassifier(copy)
+    for length in (0, 1, 100, len(data) // 2, len(data) - 1):
+        copy.write_bytes(data[:length])
+        with pytest.raises(EmotionError, match=r"not a readable ONNX|no model card"):
+            Classifier(copy)
+    copy.write_bytes(data[: len(data) // 3] + b"\0" + data[len(data) // 3 + 1 :])  # one byte of a weight
+    with pytest.raises(EmotionError, match="is damaged"):
+        Classifier(copy)
     with pytest.raises(EmotionError, match="no model file"):
-        FaceClassifier(tmp_path / "absent.onnx")
+        Classifier(tmp_path / "absent.onnx")
+
+
+def test_files_of_the_first_release_are_checked_by_the_hash_beside_them(tiny, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    old = {"name": "old", "architecture": {"type": "esr", "branches": 3}, "input_size": 16, "channels": 1,
+           "labels": list(AFFECTNET), "licence": "none", "colour": "grey", "value_range": [0.0, 1.0],
+           "framing": "fer2013", "affect": "derived"}  # fmt: skip
+    path = tmp_path / "old.onnx"
+    network = onnx.load(str(tiny[0]))
+    del network.metadata_props[:]
+    entry = network.metadata_props.add()
+    entry.key, entry.value = "emotion_model_card", json.dumps(old)
+    onnx.save(network, str(path))
+    card = Classifier(path).card
+    assert (card.inputs, card.outputs) == (CARD.inputs, CARD.outputs)
+    beside = path.with_suffix(".json")
+    beside.write_text(json.dumps({**old, "sha256": sha256(path)}))
+    assert Classifier(path).card == card
+    beside.write_text(json.dumps({**old, "sha256": "0" * 64}))
+    with pytest.raises(EmotionError, match="sha256"):
+        Classifier(path)
+
+
+def test_weights_carry_their_card_and_a_seal(tiny, tmp_path):
+    from emotion_core.export.weights import load_network, save_network
+
+    path = tmp_path / "tiny.safetensors"
+    save_network(tiny[1], replace(CARD, architecture=Classifier(tiny[0]).card.architecture), path)
+    path.with_suffix(".json").unlink()
+    model, card = load_network(path)
+    assert card.name == "tiny" and model.config == tiny[1].config
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(EmotionError, match="is damaged"):
+        load_network(path)
+    path.write_bytes(data[:100])
+    with pytest.raises(EmotionError, match="not a readable safetensors"):
+        load_network(path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": AFFECTNET[:7]}, r"logits ends in \[8\], the card says \[7\]"),
-        ({"input_size": 48}, r"faces ends in \[1, 16, 16\]"),
-        ({"channels": 3, "colour": "bgr"}, "the card says"),
+        (
+            {"labels": AFFECTNET[:7], "outputs": (Output("logits", LOGITS, (3, 7)),)},
+            r"logits has the shape \(N, 3, 8\), the card says \(N, 3, 7\)",
+        ),
+        ({"outputs": (Output("logits", LOGITS, (8,)),)}, r"the card says \(N, 8\)"),
+        ({"outputs": (Output("scores", LOGITS, (3, 8)),)}, "no input or output 'scores'"),
+        ({"inputs": (replace(FACE_INPUT, shape=(1, 48, 48)),)}, r"faces has the shape \(N, 1, 16, 16\)"),
+        ({"inputs": (replace(FACE_INPUT, shape=(3, 16, 16), colour="bgr"),)}, "the card says"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(tiny, tmp_path, change, message):
     onnx = pytest.importorskip("onnx")
     network = onnx.load(str(tiny[0]))
-    network.metadata_props[0].value = replace(CARD, **change).to_json()
+    (entry,) = (item for item in network.metadata_props if item.key == "emotion_model_card")
+    entry.value = replace(CARD, **change).to_json()
+    del network.metadata_props[:]
+    network.metadata_props.append(entry)
     onnx.save(network, str(tmp_path / "bad.onnx"))
     with pytest.raises(EmotionError, match=message):
-        FaceClassifier(tmp_path / "bad.onnx")
+        Classifier(tmp_path / "bad.onnx")
 
 
 def test_a_network_without_a_card_is_refused(tiny, tmp_path):
@@ -149,14 +210,18 @@ def test_a_network_without_a_card_is_refused(tiny, tmp_path):
     del network.metadata_props[:]
     onnx.save(network, str(tmp_path / "bare.onnx"))
     with pytest.raises(EmotionError, match="no model card"):
-        FaceClassifier(tmp_path / "bare.onnx")
+        Classifier(tmp_path / "bare.onnx")
 
 
 def test_wrong_batches_are_refused(tiny):
-    classifier = FaceClassifier(tiny[0])
+    classifier = Classifier(tiny[0])
     for shape in ((1, 1, 48, 48), (1, 16, 16), (0, 1, 16, 16), (1, 3, 16, 16)):
         with pytest.raises(EmotionError, match="takes faces of shape"):
             classifier(np.zeros(shape, np.float32))
+    with pytest.raises(EmotionError, match="takes 1 inputs"):
+        classifier()
+    with pytest.raises(EmotionError, match="needs the input faces"):
+        classifier.run({"face": np.zeros((1, 1, 16, 16), np.float32)})
 
 
 def test_a_failed_export_leaves_nothing_behind(tmp_path, tiny, monkeypatch):
@@ -183,12 +248,28 @@ def test_atomic_write_keeps_the_old_file_on_an_error(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{", '{"name": "x"}', json.dumps({**json.loads(CARD.to_json()), "colour": "bgr"}),
-     json.dumps({**json.loads(CARD.to_json()), "extra": 1})],
+    ["", "[]", "{", '{"name": "x"}', "null", *(json.dumps({**CARD.to_dict(), **change}) for change in (
+        {"extra": 1}, {"labels": ["a", "a"]}, {"labels": list(AFFECTNET[:3])}, {"name": ""}, {"precision": "int4"},
+        {"inputs": []}, {"inputs": [{"name": "faces"}]}, {"inputs": [{**CARD.to_dict()["inputs"][0], "colour": "bgr"}]},
+        {"inputs": [{**CARD.to_dict()["inputs"][0], "framing": {"rule": "round"}}]},
+        {"inputs": [{"name": "x", "kind": "sound", "shape": [10, 156]}]},
+        {"outputs": [{"name": "a", "kind": "affect", "shape": [3]}]},
+    ))],
 )  # fmt: skip
 def test_bad_cards_are_one_clear_error(text):
     with pytest.raises(EmotionError, match="card"):
         ModelCard.from_json(text)
+
+
+def test_cards_describe_sound_clips_and_single_networks():
+    clip = Input("video", "face_clip", (3, 15, 224, 224), "bgr", framing=Framing("box"))
+    mfcc = {"type": "mfcc", "n_mfcc": 10, "window_s": 3.6}
+    sound = Input("audio", SOUND, (10, 156), sample_rate_hz=22050, features=mfcc)
+    labels = ("calm", "angry")
+    card = ModelCard("av", {"type": "x"}, labels, "none", (sound, clip), (Output("logits", LOGITS, (2,)),))
+    assert ModelCard.from_json(card.to_json()) == card
+    with pytest.raises(EmotionError, match="takes sound, face_clip, expected one that takes single faces"):
+        _ = card.face
 
 
 def test_model_names_and_unknown_ones(empty_store):
@@ -220,7 +301,7 @@ def test_softmax_of_huge_logits():
 @pytest.mark.parametrize("name", sorted(path.stem for path in BUNDLED.glob("*.onnx")))
 def test_bundled_models_load_are_small_and_honest(name):
     path = BUNDLED / f"{name}.onnx"
-    classifier = FaceClassifier.load(name)
+    classifier = Classifier.load(name)
     card = ModelCard.from_json(path.with_suffix(".json").read_text())
     assert card.name == name
     assert card.sha256 == sha256(path)
@@ -229,8 +310,12 @@ def test_bundled_models_load_are_small_and_honest(name):
     assert card.licence
     assert card.training["data"]
     assert "not annotated" in card.affect
-    result = card.results[0]
-    assert (result["dataset"], result["split"], result["n"]) == ("FER+", "PublicTest", 3553)
+    figures = {r["protocol"].split(", ")[1].split()[0]: r for r in card.results if r["dataset"] == "FER+"}
+    assert {name: (r["split"], r["n"]) for name, r in figures.items()} == {
+        "plurality": ("PublicTest", 3553),
+        "majority": ("PublicTest", 3199),
+    }
+    assert all("VNNI" in r["cpu"] for r in figures.values())  # int8 gives other last digits with and without
     output = classifier(
         np.random.default_rng(0).random((2, card.channels, card.input_size, card.input_size), np.float32)
     )

@@ -9,22 +9,35 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 from emotion_core.export.weights import load_network  # noqa: E402
-from emotion_core.runtime.session import FaceClassifier  # noqa: E402
+from emotion_core.runtime.classifier import Classifier  # noqa: E402
 from emotion_core.store.finding import BUNDLED  # noqa: E402
+from emotion_core.types import Face  # noqa: E402
+from emotion_core.vision.crop import crop_batch  # noqa: E402
+from emotion_core.vision.detect import create_detector  # noqa: E402
 
 
 @pytest.mark.parametrize("path", sorted(BUNDLED.glob("*.safetensors")), ids=lambda path: path.stem)
-def test_both_files_give_the_same_values(path):
+def test_both_files_give_the_same_values(path, portrait):
     model, card = load_network(path)
-    classifier = FaceClassifier.load(path.stem)
+    classifier = Classifier.load(path.stem)
     assert classifier.card.architecture == card.architecture
-    faces = np.random.default_rng(0).random((16, card.channels, card.input_size, card.input_size), np.float32)
+    detector, face = create_detector("haar"), card.face
+    (found,) = detector.detect(portrait)
+    # A real face as cameras see it: moved, nearer and further, brighter and darker.
+    rng, batches = np.random.default_rng(0), []
+    for _ in range(64):
+        shifted = Face(found.box.moved(*rng.uniform(-15, 15, 2)))
+        lit = np.clip(portrait * rng.uniform(0.5, 1.4), 0, 255).astype(np.uint8)
+        batches.append(crop_batch(lit, [shifted], face, detector.framing * rng.uniform(0.85, 1.2)))
+    faces = np.concatenate(batches)
     output = classifier(faces)
     with torch.no_grad():
         expected = model(torch.from_numpy(faces))
-    # Integers round: single probabilities may be a few hundredths off, on the mean over branches less.
-    tolerance = {"float32": 1e-3, "float16": 5e-3, "int8": 0.1}[classifier.card.precision]
     probabilities = expected.logits.softmax(-1).numpy()
-    np.testing.assert_allclose(output.branch_probabilities, probabilities, atol=tolerance)
-    assert np.abs(output.probabilities - probabilities.mean(1)).mean() < tolerance / 5
-    np.testing.assert_allclose(output.branch_affect, expected.affect, atol=tolerance)
+    difference = np.abs(output.probabilities - probabilities.mean(1))
+    # Integers round: what they may cost was measured on these faces, with some room for other processors.
+    worst, mean = {"float32": (1e-4, 1e-5), "float16": (5e-3, 1e-3), "int8": (0.06, 0.006)}[classifier.card.precision]
+    assert difference.max() < worst
+    assert difference.mean() < mean
+    assert (output.probabilities.argmax(1) == probabilities.mean(1).argmax(1)).mean() > 0.95
+    np.testing.assert_allclose(output.affect, expected.affect.mean(1).clip(-1, 1), atol=worst)

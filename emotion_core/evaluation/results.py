@@ -1,0 +1,60 @@
+"""Measurements as they stand in model cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from emotion_core.data.registry import DATASETS
+from emotion_core.evaluation.evaluate import CategoryResult
+from emotion_core.runtime.processor import describe_cpu
+from emotion_core.store.card import ModelCard
+
+
+def card_results(
+    results: Mapping[str, CategoryResult], card: ModelCard, dataset: str, split: str
+) -> list[dict[str, object]]:
+    """One entry for each protocol that was measured.
+
+    Args:
+        results: what ``evaluate_protocols`` gave.
+        card: of the model that was measured.
+        dataset: its name in the registry.
+        split: 'train', 'valid' or 'test'.
+    """
+    kind = DATASETS[dataset]
+    return [
+        {
+            "dataset": kind.title,
+            "split": kind.splits.get(split, split),
+            "protocol": protocol_text(result, name),
+            "n": result.ensemble.n,
+            "accuracy": round(result.ensemble.accuracy, 2),
+            "macro_f1": round(result.ensemble.macro_f1, 2),
+            "calibration_error": round(result.ensemble.calibration_error, 2),
+            "branch_accuracy": [round(value, 2) for value in result.branch_accuracy],
+            "precision": card.precision,
+            # int8 rounds differently from one kind of processor to another.
+            **({"cpu": describe_cpu()} if card.precision == "int8" else {}),
+        }
+        for name, result in results.items()
+    ]
+
+
+def protocol_text(result: CategoryResult, protocol: str) -> str:
+    """What a figure without which says nothing: classes, which faces count, how members are combined."""
+    members = len(result.branch_accuracy)
+    combined = "" if members == 1 else f", {result.combination} of {members} branches"
+    votes = f", {protocol} of the raters' votes" if protocol else ""
+    return f"{len(result.labels)} classes{votes}{combined}, no test-time augmentation"
+
+
+def left_out_text(report: Mapping[str, Any]) -> str:
+    """A sentence on the labels that only one side knows, empty when there are none; takes a result's dictionary."""
+    left = report["left_out"]
+    parts = []
+    if left["model"]:
+        parts.append(f"not allowed as answers, since the data lacks them: {', '.join(left['model'])}")
+    if left["data"]:
+        parts.append(f"{left['faces']} faces left out, since the model lacks {', '.join(left['data'])}")
+    return "; ".join(parts)
