@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -98,12 +99,12 @@ def compare(model: nn.Module, classifier: Classifier, count: int = 3, seed: int 
 def random_inputs(inputs: tuple[Input, ...], count: int, seed: int = 0) -> dict[str, NDArray[np.float32]]:
     """A batch of noise for each input: uniform over the value range of pictures, standard normal for sound."""
     rng = np.random.default_rng(seed)
-    batches: dict[str, NDArray[np.float32]] = {}
+    batches: dict[str, Any] = {}
     for item in inputs:
         shape = (count, *item.shape)
         if item.shows_faces:
             low, high = item.value_range
-            batches[item.name] = np.asarray(rng.random(shape, np.float32) * (high - low) + low, np.float32)
+            batches[item.name] = rng.random(shape, np.float32) * np.float32(high - low) + np.float32(low)
         else:
-            batches[item.name] = np.asarray(rng.standard_normal(shape), np.float32)
+            batches[item.name] = rng.standard_normal(shape, np.float32)
     return batches
