@@ -7,7 +7,6 @@ import tempfile
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -87,7 +86,8 @@ def compare(model: nn.Module, classifier: Classifier, count: int = 3, seed: int 
     for output in card.outputs:
         if output.kind == AFFECT and not card.affect:
             continue
-        ours, theirs = found[output.name], expected[output.name]
+        ours: NDArray[np.floating] = found[output.name]
+        theirs: NDArray[np.floating] = expected[output.name]
         if output.kind == LOGITS:
             ours, theirs = softmax(ours), softmax(theirs)
         worst = max(worst, float(np.abs(ours - theirs).max() / max(1.0, float(np.abs(theirs).max()))))
@@ -99,7 +99,7 @@ def compare(model: nn.Module, classifier: Classifier, count: int = 3, seed: int 
 def random_inputs(inputs: tuple[Input, ...], count: int, seed: int = 0) -> dict[str, NDArray[np.float32]]:
     """A batch of noise for each input: uniform over the value range of pictures, standard normal for sound."""
     rng = np.random.default_rng(seed)
-    batches: dict[str, Any] = {}
+    batches: dict[str, NDArray[np.float32]] = {}
     for item in inputs:
         shape = (count, *item.shape)
         if item.shows_faces:

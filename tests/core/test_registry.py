@@ -196,5 +196,5 @@ def test_a_dataset_from_elsewhere(monkeypatch, tmp_path):
         datasets.open_dataset("toy", tmp_path, "train", dimensional=True)
     with pytest.raises(EmotionError, match="there is a dataset 'ferplus' already"):
         datasets.register_dataset(datasets.DatasetKind("ferplus", "Mine", open_toy))
-    with pytest.raises(EmotionError, match="unknown dataset 'nope': use one of ferplus, .* toy"):
+    with pytest.raises(EmotionError, match=r"unknown dataset 'nope': use one of ferplus, .* toy"):
         datasets.open_dataset("nope", tmp_path)
