@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +37,15 @@ def portrait() -> np.ndarray:
     with cbook.get_sample_data("grace_hopper.jpg") as file:
         data = np.frombuffer(file.read(), np.uint8)
     return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+@pytest.fixture(scope="session")
+def bounded() -> Callable[[], None]:
+    """For ``preexec_fn``: takes from root what lets it read and write everything (prctl PR_CAPBSET_DROP)."""
+    library = ctypes.CDLL(None)
+
+    def drop() -> None:
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            library.prctl(24, capability, 0, 0, 0)
+
+    return drop

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from emotion_core.cli import bench, download, eval, export, infer, models, node, prepare, train, video
-from emotion_core.errors import EmotionError
+from emotion_core.cli.mistakes import describe, one_line
 
 EXAMPLES = """\
 examples:
@@ -21,13 +28,20 @@ examples:
   emotion train esr --data ferplus --out run    train the bundled network anew
   emotion eval --dataset ferplus --data ferplus --split valid
 
-exit codes: 0 success, 2 bad usage or bad input, with one line on stderr
+exit codes: 0 success, 2 bad usage or bad input, with one line on stderr, 1 a defect, 130 Ctrl-C
 """
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for bad usage, as for any other mistake; the whole usage is in ``--help``."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all subcommands."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="emotion",
         description="Estimate emotions from faces: run, evaluate, train and export models.",
         epilog=EXAMPLES,
@@ -41,41 +55,78 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
-    parser = build_parser()
-    args, rest = parser.parse_known_args(argv)
-    if rest and args.command != "node":
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    args.rest = rest
-    logging.basicConfig(
-        level=logging.INFO if args.verbose else logging.WARNING,
-        format="%(levelname)s %(message)s",
-        stream=sys.stderr,
-    )
+    """Entry point; returns the exit code: 0, 2 for bad usage or input, 1 for a defect, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files may hold what the locale, or UTF-8, cannot write.
+            stream.reconfigure(errors="backslashreplace")
+    verbose = False
     try:
-        return int(args.run(args))
-    except EmotionError as error:
-        print(f"emotion: error: {error}", file=sys.stderr)
-        return 2
+        parser = build_parser()
+        args, rest = parser.parse_known_args(argv)
+        if rest and args.command != "node":
+            parser.prog += f" {args.command}"
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        args.rest, verbose = rest, args.verbose
+        logging.basicConfig(
+            level=logging.INFO if args.verbose else logging.WARNING,
+            format="%(levelname)s %(message)s",
+            stream=sys.stderr,
+        )
+        with _ended_in_order():
+            code = int(args.run(args))
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk or a closed pipe behind it is found out here
+        return code
     except KeyboardInterrupt:
         print("emotion: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe has gone: nothing left to say
+        _silence_stdout()  # the reader of a pipe has gone: nothing left to say
         return 0
-    except ImportError as error:
-        print(f"emotion: error: {_missing(error)}", file=sys.stderr)
-        return 2
+    except Exception as error:
+        return _failed(error, verbose)
 
 
-def _missing(error: ImportError) -> str:
-    """What to install for a module that is not there."""
-    name = (error.name or "").partition(".")[0]
-    extras = {
-        "train": ("torch", "onnx", "onnxscript", "safetensors", "tensorboard", "yaml"),
-        "media": ("av", "matplotlib"),
-    }
-    for extra, modules in extras.items():
-        if name in modules:
-            return f"this command needs {name}: install it with pip install 'emotion-perception[{extra}]'"
-    return str(error)
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM, as services and containers are stopped, ends the work like Ctrl-C: no half-written file is left."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # nobody else may set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _failed(error: Exception, verbose: bool) -> int:
+    """Say in one line what went wrong; returns the exit code."""
+    text = describe(error)
+    code = 2
+    if text is None:
+        text = f"this is a defect, please report it: {type(error).__name__}: {error} (emotion -v … shows where)"
+        code = 1
+    if verbose:
+        traceback.print_exception(error)
+    if isinstance(error, OSError):
+        _silence_stdout(only_if_broken=True)
+    print(f"emotion: error: {one_line(text)}", file=sys.stderr)
+    return code
+
+
+def _silence_stdout(only_if_broken: bool = False) -> None:
+    """What Python could not write it would try to write at the end once more, and say so in several lines."""
+    try:
+        if only_if_broken and sys.stdout is not None:
+            sys.stdout.flush()
+            return
+    except OSError:
+        pass
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
