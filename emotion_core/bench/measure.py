@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from emotion_core.bench.energy import EnergyMeter
 from emotion_core.cores import usable_cores
 from emotion_core.errors import EmotionError
+from emotion_core.plugins import load_plugin, loaded_plugins
 from emotion_core.runtime.processor import cpu_name
 from emotion_core.store.metadata import read_card
 
@@ -51,6 +52,7 @@ class Task:
         device: 'cpu' or 'cuda'.
         runs: counted calls of each backend.
         warmup: calls of each backend before.
+        plugins: modules that register the architectures.
     """
 
     kind: str
@@ -59,6 +61,7 @@ class Task:
     device: str = "cpu"
     runs: int = 100
     warmup: int = 10
+    plugins: tuple[str, ...] = field(default_factory=loaded_plugins)
 
 
 def measure_apart(task: Task, on_block: Callable[[str], None] = lambda backend: None) -> dict[str, Any]:
@@ -299,6 +302,8 @@ def _main() -> None:
 
     task = Task(**json.load(sys.stdin))
     try:
+        for name in task.plugins:
+            load_plugin(name)
         tell(result=_memory(task) if task.kind == "memory" else _speed(task, lambda name: tell(block=name)))
     except EmotionError as error:
         tell(error=str(error))

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from emotion_core.cli import bench, download, eval, export, infer, models, node, prepare, train, video
 from emotion_core.cli.mistakes import describe, one_line
+from emotion_core.plugins import load_plugin
 
 EXAMPLES = """\
 examples:
@@ -39,6 +40,13 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
 
 
+class _Plugin(argparse.Action):
+    """Loads at once: what it registers counts for the rest of the command line."""
+
+    def __call__(self, parser: object, namespace: object, values: object, option_string: object = None) -> None:
+        load_plugin(str(values))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all subcommands."""
     parser = _Parser(
@@ -48,6 +56,12 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show details of what is going on")
+    parser.add_argument(
+        "--plugin",
+        action=_Plugin,
+        metavar="FILE.py",
+        help="import this file, or the module of this name, which registers architectures and datasets (before COMMAND)",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for module in (infer, video, eval, prepare, train, export, bench, models, download, node):
         module.add(commands)

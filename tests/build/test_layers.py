@@ -39,7 +39,7 @@ LAYERS = (
     ("vision",),
     ("models",),
     ("store",),
-    ("types", "labels", "parameters", "cores", "dependencies"),
+    ("types", "labels", "parameters", "cores", "dependencies", "plugins"),
     ("errors",),
 )
 
