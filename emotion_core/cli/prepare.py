@@ -43,7 +43,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     affectnet.add_argument("--out", required=True, metavar="DIR", help="folder for the faces")
     affectnet.add_argument("--set", required=True, choices=SETS, help="which faces")
-    affectnet.add_argument("--workers", type=int, default=0, metavar="N", help="threads (default: one a core)")
+    affectnet.add_argument("--workers", type=int, default=0, metavar="N", help="threads (default: one a usable core)")
     affectnet.add_argument("--json", action="store_true", help="print the report as one JSON line")
     affectnet.set_defaults(run=run)
 
@@ -51,10 +51,12 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare AffectNet and tell what was done."""
     from emotion_core.data.affectnet_prepare import prepare_affectnet
+    from emotion_core.store.files import prepare_folder, user_path
 
+    images, annotations, out = user_path(args.images), user_path(args.annotations), prepare_folder(args.out)
     with _progress() as on_progress:
         report = prepare_affectnet(
-            args.images, args.annotations, args.out, SETS[args.set], workers=args.workers, on_progress=on_progress
+            images, annotations, out, SETS[args.set], workers=args.workers, on_progress=on_progress
         )
     if args.json:
         print(json.dumps(asdict(report)))

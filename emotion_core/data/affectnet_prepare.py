@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
-import re
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,12 +19,13 @@ from typing import NamedTuple, TypeAlias
 import cv2
 import numpy as np
 
+from emotion_core.cores import bound_opencv
 from emotion_core.data.affectnet import NAME_PATTERN, SIDE_PX, numbered_folders, set_folder
 from emotion_core.data.folder import resize_square
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
 from emotion_core.media.pixels import decode_compressed
-from emotion_core.store.files import atomic_write
+from emotion_core.store.files import UNFINISHED, atomic_write
 
 TABLES = ("automatically_annotated.csv", "training.csv", "validation.csv")
 COLUMNS = (
@@ -129,7 +128,7 @@ def prepare_affectnet(
             validation.csv and automatically_annotated.csv.
         out: folder that gets the set's folder, one of ``FOLDERS``.
         set_index: 0 unlabelled (automatically annotated), 1 training, 2 validation.
-        workers: threads that decode and cut; 0 for one a core.
+        workers: threads that decode and cut; 0 for one for each core that this process may use.
         on_progress: called with (rows done, rows to do), by the calling thread.
 
     Raises:
@@ -150,8 +149,8 @@ def prepare_affectnet(
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _check_own(folder, targets)
-    written = already_there = 0
-    with contextlib.closing(_cut_all(images, rows, targets, workers or _cores())) as results:
+    cores, written, already_there = bound_opencv(), 0, 0
+    with contextlib.closing(_cut_all(images, rows, targets, workers or cores)) as results:
         for done, (row, target, result) in enumerate(results, 1):
             if isinstance(result, str):
                 skips.add(result, row.number, row.file)
@@ -160,7 +159,8 @@ def prepare_affectnet(
             else:
                 with _writing(folder):
                     target.parent.mkdir(exist_ok=True)
-                    with atomic_write(target) as path:
+                    # Not durable: the next run looks into every face, and makes anew what a power cut took.
+                    with atomic_write(target, durable=False) as path:
                         path.write_bytes(result)
                 written += 1
             if on_progress:
@@ -181,10 +181,6 @@ def _writing(folder: Path) -> Iterator[None]:
         raise EmotionError(
             f"cannot write into {folder}: {error.strerror or error}; mend that and run again, it goes on from here"
         ) from None
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read_table(table: Path, skips: _Skips) -> tuple[list[_Row], int]:
@@ -262,7 +258,7 @@ def _check_own(folder: Path, targets: list[Path]) -> None:
                 raise EmotionError(
                     f"{folder} holds faces of another table ({name}/{file}): choose another folder or remove it"
                 )
-            if re.fullmatch(r"\.\d{7,}s\ds-?\d+s-?\d+\..*\.jpg", file):
+            if UNFINISHED.fullmatch(file):
                 (folder / name / file).unlink()
 
 
@@ -272,7 +268,7 @@ def _cut_all(
     """(row, target, result of ``_cut``) in the order of the rows, a few pictures ahead of who reads.
 
     Threads do, since OpenCV lets go of the interpreter while it decodes; and processes would import the caller's
-    script again. They write nothing: ``atomic_write`` sets the umask, which all threads share.
+    script again. The calling thread writes.
     """
     pending: deque[tuple[_Row, Path, Future[_Result]]] = deque()
     pool = ThreadPoolExecutor(workers)

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from emotion_core.cores import usable_cores
+from emotion_core.cores import bound_opencv
 from emotion_core.errors import EmotionError
 from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.store.card import Input, ModelCard, Output
@@ -38,7 +38,8 @@ class Classifier:
         path = Path(path)
         self.card = read_card(path)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or usable_cores()
+        cores = bound_opencv()  # here, for every process that estimates passes here
+        options.intra_op_num_threads = threads or cores
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # Waiting threads would otherwise spin and take the cores from detection and drawing.

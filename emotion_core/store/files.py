@@ -6,12 +6,16 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from emotion_core.errors import EmotionError
+
+UNFINISHED = re.compile(r"\.[0-9a-f]{12}\.part(\..*)?")
+"""Names of temporary files; only a process that is killed leaves any."""
 
 
 @contextlib.contextmanager
@@ -49,7 +53,7 @@ def atomic_write_all(*paths: str | Path, durable: bool = True) -> Iterator[tuple
         for target in targets:
             _refuse_special(target)
             # Of the name only the suffix, by which writers choose the format: a name of 255 bytes fits too.
-            temporary = target.with_name(f".{secrets.token_hex(6)}{target.suffix}")
+            temporary = target.with_name(f".{secrets.token_hex(6)}.part{target.suffix}")
             temporary.open("xb").close()
             made.append(temporary)
         mode = made[0].stat().st_mode if made else 0

@@ -80,3 +80,15 @@ def test_a_terminal_gets_a_table(arguments, capsys, monkeypatch):
     out, err = capsys.readouterr()
     assert "written" in out and "│" in out
     assert "faces" in err and "of 3 rows" not in err
+
+
+def test_the_folder_for_the_faces_is_tried_before_the_table_is_read(arguments, tmp_path, monkeypatch):
+    (tmp_path / "training.csv").write_text("no table")
+    others = arguments[:4]
+    for out in (tmp_path / "training.csv", "/sys/faces"):
+        with pytest.raises(EmotionError, match=r"^\S+ cannot be written: .*choose another place"):
+            run(*others, "--out", out, "--set", "train")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(EmotionError, match="has no column"):
+        run(*others, "--out", "~/faces", "--set", "train")
+    assert (tmp_path / "home" / "faces").is_dir()
