@@ -90,3 +90,22 @@ def test_opencv_is_bounded_and_never_raised(monkeypatch):
             assert cv2.getNumThreads() == expected
     finally:
         cv2.setNumThreads(before)
+
+
+THREADS = """
+import os
+from emotion_core import cores
+cores.usable_cores = lambda: 3
+from emotion_core.runtime.classifier import Classifier
+before = len(os.listdir("/proc/self/task"))
+classifier = Classifier.load("esr_compact", threads=0)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+def test_threads_zero_are_the_usable_cores():
+    """ONNX Runtime starts one thread fewer than it uses. On its own it would count those of the machine."""
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("needs /proc")
+    result = subprocess.run([sys.executable, "-c", THREADS], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (result.stdout, result.stderr) == ("2\n", "")
