@@ -35,10 +35,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "face.png"
         write_picture(picture)
-        node = start("facial_node", {"detector": args.detector})
+        node = start("facial", {"detector": args.detector})
         try:
             ready_s = wait_until_ready(node)
-            source = start("source_node", {"source": str(picture), "rate_hz": args.rate_hz, "loop": True})
+            source = start("source", {"source": str(picture), "rate_hz": args.rate_hz, "loop": True})
             try:
                 result = receive(args.seconds)
             finally:
@@ -77,12 +77,12 @@ def write_picture(path: Path) -> None:
     cv2.imwrite(str(path), canvas)
 
 
-def start(module: str, parameters: dict[str, object]) -> subprocess.Popen[str]:
+def start(name: str, parameters: dict[str, object]) -> subprocess.Popen[str]:
     """A node in a process of its own."""
     words = []
-    for name, value in parameters.items():
-        words += ["-p", f"{name}:={value if isinstance(value, str) else json.dumps(value)}"]
-    command = [sys.executable, "-m", f"emotion_ros.{module}", "--ros-args", *words]
+    for key, value in parameters.items():
+        words += ["-p", f"{key}:={value if isinstance(value, str) else json.dumps(value)}"]
+    command = [sys.executable, "-m", "emotion_ros", name, "--ros-args", *words]
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 

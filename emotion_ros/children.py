@@ -26,7 +26,7 @@ class NodeError(Exception):
 
 
 class Child:
-    """``python -m emotion_ros.<name>_node`` with ROS arguments, in a session of its own.
+    """``python -m emotion_ros <name>`` with ROS arguments, in a session of its own.
 
     A terminal's Ctrl-C thus reaches only the parent, which stops its children in order. Output is read by a thread;
     the last lines are kept.
@@ -36,7 +36,7 @@ class Child:
         self.name = name
         self._lines: deque[str] = deque(maxlen=200)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"emotion_ros.{name}_node", "--ros-args", *arguments],
+            [sys.executable, "-m", "emotion_ros", name, "--ros-args", *arguments],
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

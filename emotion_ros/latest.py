@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -12,12 +13,15 @@ Item = TypeVar("Item")
 
 @dataclass
 class Counts:
-    """What became of the items: every received one is processed, dropped, rejected, or still waiting."""
+    """What became of the items: every received one is processed, dropped, rejected, or still waiting or at work."""
 
     received: int = 0
     processed: int = 0
     dropped: int = 0
     rejected: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
 
 class LatestWorker(Generic[Item]):
@@ -25,25 +29,38 @@ class LatestWorker(Generic[Item]):
 
     Args:
         work: returns whether the item could be used; an exception is passed to ``failed`` and the thread goes on.
-        failed: told about an exception of ``work``; the item counts as rejected.
+        failed: told about an exception of ``work`` (the item counts as rejected) or of an action handed to ``soon``.
     """
 
     def __init__(self, work: Callable[[Item], bool], failed: Callable[[Exception], None]) -> None:
         self._work, self._failed = work, failed
         self._condition = threading.Condition()
         self._waiting: Item | None = None
+        self._action: Callable[[], None] | None = None
         self._stopping = False
         self._counts = Counts()
         self._thread = threading.Thread(target=self._run, name="latest", daemon=True)
         self._thread.start()
 
     def put(self, item: Item) -> None:
-        """Hand over an item; one that still waits is dropped and counted."""
+        """Hand over an item; one that still waits is dropped and counted, and so is one that comes after ``stop``."""
         with self._condition:
             self._counts.received += 1
+            if self._stopping:
+                self._counts.dropped += 1
+                return
             if self._waiting is not None:
                 self._counts.dropped += 1
             self._waiting = item
+            self._condition.notify()
+
+    def soon(self, action: Callable[[], None]) -> None:
+        """Have the thread run an action between two items; a later action takes the place of one that still waits.
+
+        An action that waits when the worker is stopped is still run.
+        """
+        with self._condition:
+            self._action = action
             self._condition.notify()
 
     def counts(self) -> Counts:
@@ -51,30 +68,53 @@ class LatestWorker(Generic[Item]):
         with self._condition:
             return Counts(**vars(self._counts))
 
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """Finish the item at work and end the thread; a waiting item is dropped."""
+    def stop(self, timeout_s: float = 5.0) -> bool:
+        """Finish the item at work and end the thread; a waiting item is dropped.
+
+        Returns:
+            Whether the thread has ended in time. One that has not ends with its item, and reports no failure of it.
+        """
         with self._condition:
             self._stopping = True
+            if self._waiting is not None:
+                self._waiting = None
+                self._counts.dropped += 1
             self._condition.notify()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout_s)
+        if threading.current_thread() is self._thread:
+            return True
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while True:
             with self._condition:
-                while self._waiting is None and not self._stopping:
+                while self._waiting is None and self._action is None and not self._stopping:
                     self._condition.wait()
-                if self._stopping:
-                    self._counts.dropped += self._waiting is not None
-                    return
                 item, self._waiting = self._waiting, None
-            try:
-                usable = self._work(item)  # type: ignore[arg-type]
-            except Exception as error:
-                usable = False
-                self._failed(error)
+                action, self._action = self._action, None
+                ending = self._stopping
+            if action is not None:
+                self._attempt(action)
+            if item is not None:
+                usable = self._attempt(lambda item=item: self._work(item)) is True  # type: ignore[misc]
+                with self._condition:
+                    if usable:
+                        self._counts.processed += 1
+                    else:
+                        self._counts.rejected += 1
+            if ending:
+                return
+
+    def _attempt(self, call: Callable[[], bool | None]) -> bool | None:
+        """The result of a call; None after an exception, which ``failed`` is told unless the node has moved on."""
+        try:
+            return call()
+        except Exception as error:
             with self._condition:
-                if usable:
-                    self._counts.processed += 1
-                else:
-                    self._counts.rejected += 1
+                stopping = self._stopping
+            if not stopping:
+                try:
+                    self._failed(error)
+                except Exception:  # whatever telling it runs into, the next item is worked on
+                    traceback.print_exc()
+            return None

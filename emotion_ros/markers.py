@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from emotion_perception.msg import EmotionEstimates
 from sensor_msgs.msg import CameraInfo
 from visualization_msgs.msg import Marker, MarkerArray
@@ -14,11 +15,11 @@ def to_markers(estimates: EmotionEstimates, camera: CameraInfo) -> MarkerArray:
     """One text above each face, in the camera's optical frame (REP-103: z forward, x right, y down, metres).
 
     The distance follows from the height of the box and is good to some 20 %. Nothing is shown without a focal
-    length. The first marker removes those of the last image.
+    length: an uncalibrated camera sends zeros, some send NaN. The first marker removes those of the last image.
     """
     array = MarkerArray(markers=[Marker(header=estimates.header, action=Marker.DELETEALL)])
     fx, fy, cx, cy = camera.k[0], camera.k[4], camera.k[2], camera.k[5]
-    if fx <= 0 or fy <= 0:
+    if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0 and fy > 0):
         return array
     for i, estimate in enumerate(estimates.estimates):
         roi = estimate.roi

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 LATEST_IMAGE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """For subscribing to images: matches every publisher, and only the newest frame matters."""
@@ -12,3 +12,11 @@ IMAGE_OUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=Rel
 
 ESTIMATES = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
 """For estimates: small messages that a recorder must not miss."""
+
+LATCHED = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+"""For what was sent once before anybody listened: a camera's calibration, of some drivers."""

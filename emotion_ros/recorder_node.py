@@ -49,6 +49,9 @@ class RecorderConfig(CheckedConfig):
     title: str = parameter("Emotions over time", f"Headline of {TIMELINE}.")
 
 
+CONFIGS = (RecorderConfig,)
+
+
 class RecorderNode(Node):
     """Collects until ``done``; ``finish`` then writes the files.
 

@@ -104,7 +104,7 @@ def run(
 
 
 def spin_once(executor: Executor, node: Node, timeout_s: float = 0.2) -> None:
-    """Let the executor run what is due; an exception is logged with its traceback, once in a while, and goes no further."""
+    """Let the executor run what is due; an exception is logged with its traceback and goes no further."""
     try:
         executor.spin_once(timeout_sec=timeout_s)
     except ExternalShutdownException:

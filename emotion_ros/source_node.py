@@ -25,6 +25,7 @@ from emotion_ros.qos import IMAGE_OUT
 from emotion_ros.runner import run
 
 NAME = "source"
+CONFIGS = (SourceConfig,)
 QUEUE_FRAMES = 8
 MAX_LATE_NS = 250_000_000
 """Further behind than this (the machine slept, decoding is slow), playing goes on from where it stands."""

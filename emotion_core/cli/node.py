@@ -6,10 +6,20 @@ import argparse
 import importlib.util
 import os
 import sys
+from pathlib import Path
 
 from emotion_core.errors import EmotionError
 
-NODES = ("facial", "source", "recorder")
+SUFFIX = "_node.py"
+
+
+def names() -> list[str]:
+    """The nodes that are installed, one for each file of emotion_ros that is named after one."""
+    spec = importlib.util.find_spec("emotion_ros")
+    folders = spec.submodule_search_locations if spec is not None else None
+    return sorted(
+        path.name.removesuffix(SUFFIX) for folder in folders or () for path in Path(folder).glob(f"*{SUFFIX}")
+    )
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -17,22 +27,27 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "node",
         help="run a ROS 2 node",
-        description="Run a node; everything after its name goes to ROS, as in "
+        description="Run a node; everything after its name goes to it, as in "
         "`emotion node facial --ros-args -r image:=/camera/image_raw -p smoothing_s:=0.5`.",
+        add_help=False,  # what follows the name asks for the node's
     )
-    parser.add_argument(
-        "name",
-        choices=NODES,
-        help="facial: the estimator; source: plays a video; recorder: writes a run down",
-    )
-    parser.set_defaults(run=run)
+    parser.add_argument("name", nargs="?", help=f"one of {', '.join(names()) or 'none: emotion_ros is not installed'}")
+    parser.add_argument("-h", "--help", action="store_true", help="show this, or after a name what the node is about")
+    parser.set_defaults(run=run, print_help=parser.print_help)
 
 
 def run(args: argparse.Namespace) -> int:
     """Become the node's process."""
+    if args.name is None and args.help:
+        args.print_help()
+        return 0
     advice = "start with scripts/run, or source the workspace's install/setup.bash first"
     for module in ("emotion_ros", "rclpy", "emotion_perception"):
         if importlib.util.find_spec(module) is None:
             raise EmotionError(f"{module} cannot be imported: {advice}")
+    if args.name not in names():
+        got = "none" if args.name is None else repr(args.name)
+        raise EmotionError(f"expected the name of a node, one of {', '.join(names())}, got {got}")
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", f"emotion_ros.{args.name}_node", *args.rest])
+    rest = ["--help"] if args.help else args.rest
+    os.execv(sys.executable, [sys.executable, "-m", "emotion_ros", args.name, *rest])

@@ -124,6 +124,7 @@ class Recording:
 
     def __init__(self) -> None:
         self._frames: list[_Frame] = []
+        self._earliest_s, self._latest_s = math.inf, -math.inf
 
     def add(self, stamp_s: float, estimates: Sequence[EmotionEstimate], received_s: float) -> None:
         """Take one frame.
@@ -134,6 +135,7 @@ class Recording:
             received_s: when the estimates arrived, by the clock that the stamp is from.
         """
         self._frames.append(_Frame(stamp_s, 1e3 * (received_s - stamp_s), tuple(estimates)))
+        self._earliest_s, self._latest_s = min(self._earliest_s, stamp_s), max(self._latest_s, stamp_s)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -141,8 +143,7 @@ class Recording:
     @property
     def seconds(self) -> float:
         """From the earliest stamp to the latest."""
-        stamps = [frame.stamp_s for frame in self._frames]
-        return max(stamps) - min(stamps) if stamps else 0.0
+        return self._latest_s - self._earliest_s if self._frames else 0.0
 
     @property
     def rows(self) -> list[EmotionEstimate]:

@@ -13,7 +13,13 @@ from emotion_core.parameters import parameter_of
 from emotion_core.pipeline.facial import FacialConfig
 
 ROOT = Path(__file__).resolve().parents[2]
-NODE_FIELDS = {"image_transport": "raw", "autostart": True, "diagnostics_period_s": 1.0}
+NODE_FIELDS = {
+    "image_transport": "raw",
+    "autostart": True,
+    "diagnostics_period_s": 1.0,
+    "stale_warn_s": 2.0,
+    "stale_error_s": 10.0,
+}
 
 
 def defaults() -> dict[str, object]:

@@ -90,3 +90,62 @@ def spin_until(ros_node: Any) -> Callable[..., bool]:
         return True
 
     return spin
+
+
+@pytest.fixture
+def spin_with(ros_node: Any) -> Iterator[Callable[..., Any]]:
+    """Call with a class of nodes to have one made in this process and spun together with ``ros_node``."""
+    nodes: list[Any] = []
+
+    def add(node_class: Any, name: str, use_sim_time: bool = False, **values: Any) -> Any:
+        from rclpy.parameter import Parameter
+
+        overrides = [Parameter(key, value=value) for key, value in {"use_sim_time": use_sim_time, **values}.items()]
+        node = node_class(name, context=ros_node.context, parameter_overrides=overrides)
+        ros_node.executor.add_node(node)
+        nodes.append(node)
+        return node
+
+    yield add
+    for node in nodes:
+        ros_node.executor.remove_node(node)
+        node.destroy_node()
+
+
+class Health:
+    """What a node says on /diagnostics: all its statuses, the newest last."""
+
+    def __init__(self, ros_node: Any, name: str) -> None:
+        from diagnostic_msgs.msg import DiagnosticArray
+
+        from emotion_ros import qos
+
+        self.name, self.statuses, self.stamps = name, [], []  # type: ignore[var-annotated]
+        ros_node.create_subscription(DiagnosticArray, "/diagnostics", self._note, qos.ESTIMATES)
+
+    def _note(self, message: Any) -> None:
+        for status in message.status:
+            if status.name == self.name:
+                self.statuses.append(status)
+                self.stamps.append(message.header.stamp)
+
+    @property
+    def level(self) -> bytes | None:
+        return self.statuses[-1].level if self.statuses else None
+
+    @property
+    def message(self) -> str:
+        return self.statuses[-1].message if self.statuses else ""
+
+    @property
+    def values(self) -> dict[str, str]:
+        return {item.key: item.value for item in self.statuses[-1].values} if self.statuses else {}
+
+    def count(self, name: str) -> int:
+        return int(self.values.get(name, -1))
+
+
+@pytest.fixture
+def health_of(ros_node: Any) -> Callable[[str], Health]:
+    """Call with a node's name, without the leading slash, to hear its diagnostics from now on."""
+    return lambda name: Health(ros_node, name)

@@ -1,0 +1,220 @@
+"""A lifecycle node that survives its callbacks, answers every request, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
+
+from emotion_core.errors import EmotionError
+
+SUCCESS, FAILURE, ERROR = (
+    TransitionCallbackReturn.SUCCESS,
+    TransitionCallbackReturn.FAILURE,
+    TransitionCallbackReturn.ERROR,
+)
+THROTTLE_S = 5.0
+"""Between two lines of the log about the same matter."""
+
+
+class ManagedNode(LifecycleNode, ABC):
+    """A lifecycle node whose transitions are undone when they fail, and told why.
+
+    rclpy swallows the exceptions of a transition, and lets those of a service or a topic end whatever spins the node.
+    Here the first are logged and undone, and the others are logged: in one line for EmotionError, with the traceback
+    for anything else, which is a defect. What is made with ``output``, ``input`` and ``timer`` is destroyed in time.
+
+    Args:
+        name: of the node, unless it is remapped.
+        options: of ``rclpy.node.Node``.
+    """
+
+    def __init__(self, name: str, **options: Any) -> None:
+        self._inputs: list[Subscription] = []
+        self._outputs: list[Publisher] = []
+        self._steady_timers: list[Any] = []
+        self.failure: Exception | None = None
+        """Why the last transition failed."""
+        super().__init__(name, **options)
+        service = self._service_change_state
+        service.callback = self._answering(service.callback)
+
+    # ---- what a node supplies ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def configure(self) -> None:
+        """Load and advertise; raises EmotionError when that cannot be."""
+
+    @abstractmethod
+    def activate(self) -> None:
+        """Begin to work and to listen."""
+
+    @abstractmethod
+    def deactivate(self) -> None:
+        """End what ``activate`` began, as far as it came; raises EmotionError when that cannot be."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Give up what ``configure`` made, as far as it came."""
+
+    # ---- what it is made of --------------------------------------------------------------------------------------
+
+    def output(self, kind: type, topic: str, profile: QoSProfile, always: bool = False) -> Any:
+        """A publisher, gone after cleanup and shutdown; it publishes while the node is active, or always."""
+        create = self.create_publisher if always else self.create_lifecycle_publisher
+        publisher = create(kind, topic, profile)
+        self._outputs.append(publisher)
+        return publisher
+
+    def input(
+        self, kind: type, topic: str, callback: Callable[..., None], profile: QoSProfile, optional: bool = False
+    ) -> None:
+        """Subscribe, until the node is deactivated.
+
+        Args:
+            kind, topic, profile: as ``create_subscription``.
+            callback: with one argument; with two it also gets what rclpy knows about the message.
+            optional: nobody is told when a publisher offers another quality of service.
+        """
+        events = SubscriptionEventCallbacks(incompatible_qos=lambda _: None) if optional else None
+        subscription = self.create_subscription(kind, topic, self._guarded(callback), profile, event_callbacks=events)
+        self._inputs.append(subscription)
+
+    def timer(self, period_s: float, callback: Callable[[], None]) -> None:
+        """Call it until cleanup, by a clock that goes on: a simulated one may stand still."""
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._steady_timers.append(self.create_timer(period_s, self._guarded(callback), clock=clock))
+
+    # ---- life ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Configure and activate, as a lifecycle manager would.
+
+        Raises what went wrong: EmotionError when it can be mended, else whatever it was.
+        """
+        for doing, trigger in (("configured", self.trigger_configure), ("activated", self.trigger_activate)):
+            if trigger() != SUCCESS:
+                if self.failure is None or isinstance(self.failure, EmotionError):
+                    raise EmotionError(f"could not be {doing}: {self.failure}")
+                raise self.failure
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unconfigured to inactive."""
+        return self._attempt("configured", self.configure, self._release)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Inactive to active."""
+
+        def activate() -> None:
+            super(ManagedNode, self).on_activate(state)  # first: the first message may be worked on at once
+            self.activate()
+
+        def undo() -> None:
+            self._quieten()
+            super(ManagedNode, self).on_deactivate(state)
+
+        return self._attempt("activated", activate, undo)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Active to inactive; an error, and so unconfigured, when the work cannot be ended."""
+        done = self._attempt("deactivated", self._end_work, lambda: None) == SUCCESS
+        super().on_deactivate(state)
+        return SUCCESS if done else ERROR
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Inactive to unconfigured."""
+        self._release()
+        return SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Any state to finalized."""
+        self._release()
+        return SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """A transition that could not be undone leads here: start anew, unconfigured."""
+        self._release()
+        return SUCCESS
+
+    def destroy_node(self) -> None:
+        """End the work before its publishers go away."""
+        self._release()
+        super().destroy_node()
+
+    def _end_work(self) -> None:
+        """First nothing more comes, then what is at work is finished."""
+        while self._inputs:
+            self.destroy_subscription(self._inputs.pop())
+        self.deactivate()
+
+    def _quieten(self) -> None:
+        """End the work, whatever there is of it."""
+        try:
+            self._end_work()
+        except Exception as error:
+            self.get_logger().error(f"could not end its work: {explain(error)}")
+
+    def _release(self) -> None:
+        """Leave nothing behind, from any state."""
+        self._quieten()
+        while self._steady_timers:
+            self.destroy_timer(self._steady_timers.pop())
+        while self._outputs:
+            self.destroy_lifecycle_publisher(self._outputs.pop())  # type: ignore[arg-type]  # takes either kind
+        self.forget()
+
+    def _attempt(self, doing: str, step: Callable[[], None], undo: Callable[[], None]) -> TransitionCallbackReturn:
+        """Make a step of the life cycle, or undo what was made of it and say why."""
+        self.failure = None
+        try:
+            step()
+        except Exception as error:
+            self.failure = error
+            self.get_logger().error(f"could not be {doing}: {explain(error)}")
+            undo()
+            return FAILURE
+        return SUCCESS
+
+    def _answering(self, change: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """The service that changes states, made to answer also when the change is not possible."""
+
+        def answer(request: Any, response: Any) -> Any:
+            try:
+                return change(request, response)
+            except Exception as error:  # rclpy raises what rcl refuses
+                wanted = request.transition.label or request.transition.id
+                state = self._state_machine.current_state[1]
+                reason = str(error).partition(", at ")[0]
+                self.get_logger().warning(f"no transition {wanted} from the state {state}: {reason}")
+                response.success = False
+                return response
+
+        return answer
+
+    def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """A callback whose exception ends neither the executor nor the other nodes that it spins."""
+
+        @functools.wraps(callback)  # rclpy looks at the arguments that it takes
+        def call(*arguments: Any) -> None:
+            try:
+                callback(*arguments)
+            except Exception as error:
+                self.get_logger().error(f"a callback failed: {explain(error)}", throttle_duration_sec=THROTTLE_S)
+
+        return call
+
+
+def explain(error: Exception) -> str:
+    """What a person is meant to read: one line for what can be mended, everything for a defect."""
+    if isinstance(error, EmotionError):
+        return str(error)
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip()

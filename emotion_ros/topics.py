@@ -1,0 +1,28 @@
+"""Names of topics that follow from another topic's, as image_transport and image_geometry derive them."""
+
+from __future__ import annotations
+
+from rclpy.node import Node
+
+
+def image_topic(node: Node, name: str, transport: str) -> str:
+    """Where images of a transport come, with ``name`` as the base topic.
+
+    The base is remapped first: with ``image:=/camera/image_raw``, the transport compressed is found at
+    ``/camera/image_raw/compressed``. A remapping of ``image/compressed`` itself counts too.
+    """
+    if transport == "raw":
+        return node.resolve_topic_name(name)
+    return _remapped(node, f"{name}/{transport}") or f"{node.resolve_topic_name(name)}/{transport}"
+
+
+def camera_info_topic(node: Node, image: str) -> str:
+    """Where the calibration comes that belongs to an image topic: beside it, unless ``camera_info`` is remapped."""
+    beside = node.resolve_topic_name(image).rpartition("/")[0] + "/camera_info"
+    return _remapped(node, "camera_info") or beside
+
+
+def _remapped(node: Node, name: str) -> str | None:
+    """The topic to which a name is remapped; None where it is not."""
+    resolved = node.resolve_topic_name(name)
+    return None if resolved == node.resolve_topic_name(name, only_expand=True) else resolved
