@@ -68,7 +68,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Process the source; 130 when interrupted before its end."""
-    from emotion_core.media.frames import IMAGE_SUFFIXES, STILLS_RATE_HZ, open_frames
+    from emotion_core.media.frames import IMAGE_SUFFIXES, open_frames
     from emotion_core.plots.observer import Observer
 
     path = Path(args.source).expanduser()
@@ -82,7 +82,6 @@ def run(args: argparse.Namespace) -> int:
             args.model,
             args.detector,
             stills=stills,
-            period_s=args.every / (source.rate_hz or STILLS_RATE_HZ),
             size=args.size,
             panel=args.branches,
             gradcam=args.gradcam,

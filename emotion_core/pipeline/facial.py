@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotion_core.parameters import CheckedConfig, parameter
+from emotion_core.pipeline.cadence import Cadence
 from emotion_core.pipeline.smoothing import Smoother
-from emotion_core.runtime.session import FaceClassifier
+from emotion_core.runtime.classifier import Classifier
 from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.types import EmotionEstimate, Face, Picture
 from emotion_core.vision.crop import crop_batch
@@ -47,7 +48,7 @@ class FacialConfig(CheckedConfig):
     )
     max_gap_s: float = parameter(
         0.5,
-        "A person unseen for this many seconds is forgotten and gets a new id.",
+        "A person unseen for this many seconds, and for three frames, is forgotten and gets a new id.",
         low=0.0,
         high=60.0,
         read_only=False,
@@ -68,6 +69,8 @@ class FacialPipeline:
     Args:
         config: see FacialConfig.
         detector, classifier: in place of the ones that the configuration names.
+        first_id: number of the first person. Pass ``next_id`` of the pipeline that this one takes over from: ids are
+            never used twice.
 
     Raises:
         EmotionError: the model or the detector cannot be loaded.
@@ -77,27 +80,47 @@ class FacialPipeline:
         self,
         config: FacialConfig | None = None,
         detector: FaceDetector | None = None,
-        classifier: FaceClassifier | None = None,
+        classifier: Classifier | None = None,
+        first_id: int = 1,
     ) -> None:
         self.config = config = config or FacialConfig()
         self.detector = detector or create_detector(config.detector, config.detection_size, config.min_score)
-        self.classifier = classifier or FaceClassifier.load(config.model, config.threads)
-        self.reset()
+        self.classifier = classifier or Classifier.load(config.model, config.threads)
+        self._start(first_id)
+
+    @property
+    def next_id(self) -> int:
+        """Number of the next new person."""
+        return self._tracker.next_id
+
+    @property
+    def gap_s(self) -> float:
+        """The longest time in seconds that a person may be unseen, at the rate at which frames come."""
+        return self._cadence.gap_s
 
     def reconfigure(self, config: FacialConfig) -> None:
-        """Take over new settings, keeping network and detector unless the settings of the latter changed."""
-        old, self.config = self.config, config
+        """Take over new settings and forget everybody; network and detector stay unless the latter's settings changed.
+
+        Raises:
+            EmotionError: the detector cannot be loaded; everything is then as it was.
+        """
+        old = self.config
         if (old.detector, old.detection_size, old.min_score) != (
             config.detector,
             config.detection_size,
             config.min_score,
         ):
             self.detector = create_detector(config.detector, config.detection_size, config.min_score)
+        self.config = config
         self.reset()
 
     def reset(self) -> None:
-        """Forget everybody."""
-        self._tracker = IouTracker(self.config.min_iou, self.config.max_gap_s)
+        """Forget everybody; ids go on counting."""
+        self._start(self.next_id)
+
+    def _start(self, first_id: int) -> None:
+        self._cadence = Cadence(self.config.max_gap_s)
+        self._tracker = IouTracker(self.config.min_iou, self.config.max_gap_s, first_id)
         self._smoother = Smoother(self.config.smoothing_s, self.config.max_gap_s)
 
     def process(self, image: Picture, stamp_s: float) -> list[EmotionEstimate]:
@@ -105,8 +128,10 @@ class FacialPipeline:
 
         Args:
             image: (H, W, 3) uint8, BGR.
-            stamp_s: time of the frame in seconds; the only clock there is.
+            stamp_s: time of the frame in seconds; the only clock there is. Where it stands still nothing is smoothed.
+                A frame that comes late, within ``gap_s``, changes nobody's state; a larger step back forgets everybody.
         """
+        self._tracker.max_gap_s = self._smoother.max_gap_s = self._cadence.update(stamp_s)
         faces = self.detector.detect(image)[: self.config.max_faces]
         tracks = self._tracker.update(faces, stamp_s)
         self._smoother.forget_except({track.track_id for track in self._tracker.tracks})
@@ -121,7 +146,7 @@ class FacialPipeline:
 
     def _classify(self, image: Picture, faces: Sequence[Face]) -> tuple[np.ndarray, np.ndarray]:
         card = self.classifier.card
-        batch = crop_batch(image, faces, card.input_size, card.channels, self.detector.framing)
+        batch = crop_batch(image, faces, card.face, self.detector.framing)
         output = self.classifier(batch)
         return output.probabilities, output.affect
 

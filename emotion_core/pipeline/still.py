@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emotion_core.runtime.session import FaceClassifier
+from emotion_core.runtime.classifier import Classifier
 from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.types import EmotionEstimate, Picture
 from emotion_core.vision.crop import crop_batch
@@ -24,7 +24,7 @@ class StillPipeline:
 
     def __init__(self, model: str = DEFAULT_MODEL, detector: str = "auto", vote: bool = False) -> None:
         self.detector: FaceDetector = create_detector(detector, detection_size=640)
-        self.classifier = FaceClassifier.load(model, threads=0)
+        self.classifier = Classifier.load(model, threads=0)
         self.vote = vote
 
     def process(self, image: Picture) -> list[EmotionEstimate]:
@@ -33,7 +33,7 @@ class StillPipeline:
         if not faces:
             return []
         card = self.classifier.card
-        output = self.classifier(crop_batch(image, faces, card.input_size, card.channels, self.detector.framing))
+        output = self.classifier(crop_batch(image, faces, card.face, self.detector.framing))
         probabilities, affect, votes = output.probabilities, output.affect, output.votes
         return [
             EmotionEstimate(

@@ -9,8 +9,8 @@ from emotion_core.errors import EmotionError
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.plots.branches import SIZE_PX, BranchReading, check_size, draw_branches, letterbox, placed
 from emotion_core.plots.trace import AffectTrace
+from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.ensemble import EnsembleOutput
-from emotion_core.runtime.session import FaceClassifier
 from emotion_core.store.finding import find_model
 from emotion_core.types import EmotionEstimate, Picture
 from emotion_core.vision.crop import crop_face
@@ -27,7 +27,6 @@ class Observer:
         model: name or path of a model.
         detector: name of a face detector, see ``create_detector``.
         stills: whether the frames are single pictures; else they are one video or camera.
-        period_s: time from one frame to the next in seconds; a video's tracks last over three of them.
         size: (width, height) in pixels of what is drawn; by default the frame's, with ``panel`` SIZE_PX.
         panel: whether to draw beside the frame what each branch says of one face, see ``draw_branches``.
         gradcam: draw the panel, and in it which part of the face made each branch say so; takes torch.
@@ -43,7 +42,6 @@ class Observer:
         detector: str = "auto",
         *,
         stills: bool,
-        period_s: float,
         size: tuple[int, int] | None = None,
         panel: bool = False,
         gradcam: bool = False,
@@ -52,15 +50,13 @@ class Observer:
         self._size = size or (SIZE_PX if self._panel else None)
         if self._panel and self._size is not None:
             check_size(self._size)
-        self._watched = _Watched(FaceClassifier.load(model, threads=0))
+        self._watched = _Watched(Classifier.load(model, threads=0))
         self._network = _network(model, self._watched) if gradcam else None
-        config, classifier = FacialConfig(model, detector), cast("FaceClassifier", self._watched)
+        config, classifier = FacialConfig(model, detector), cast("Classifier", self._watched)
         if stills:
             config = replace(config, detection_size=640, max_faces=256, smoothing_s=0.0)
-        else:  # frames far apart are no gap
-            config = replace(config, max_gap_s=min(60.0, max(config.max_gap_s, 3 * period_s)))
         self._pipeline = FacialPipeline(config, classifier=classifier)
-        self._trace = self._new_trace()
+        self._trace = AffectTrace()
         self._estimates: list[EmotionEstimate] = []
         self._focus = 0
 
@@ -94,9 +90,10 @@ class Observer:
         self._watched.output = None
         if self._stills:
             self._pipeline.reset()
-            self._trace = self._new_trace()
+            self._trace = AffectTrace()
         last = self._estimates[self._focus].track_id if self._estimates else ""
         found = self._pipeline.process(image, stamp_s)
+        self._trace.max_gap_s = self._pipeline.gap_s
         self._estimates = [replace(e, track_id="") for e in found] if self._stills else found
         if found:
             areas = [e.face.box.area if e.face else 0.0 for e in found]
@@ -124,9 +121,6 @@ class Observer:
         canvas, factor, offset = letterbox(image, self._size)
         return draw_estimates(canvas, placed(self._estimates, factor, offset))
 
-    def _new_trace(self) -> AffectTrace:
-        return AffectTrace(max_gap_s=self._pipeline.config.max_gap_s)
-
     def _reading(self, image: Picture) -> BranchReading | None:
         output, i = self._watched.output, self._focus
         if output is None or (face := self._estimates[i].face) is None:
@@ -144,7 +138,7 @@ class Observer:
 class _Watched:
     """A classifier that remembers the last batch and what it said about it."""
 
-    def __init__(self, classifier: FaceClassifier) -> None:
+    def __init__(self, classifier: Classifier) -> None:
         self._classifier, self.card = classifier, classifier.card
         self.faces: Any = None
         self.output: EnsembleOutput | None = None
@@ -157,13 +151,15 @@ class _Watched:
 def _network(model: str, watched: _Watched) -> Esr:
     """The network with gradients; raises EmotionError where its weights are missing or other ones."""
     from emotion_core.export.weights import load_network
-    from emotion_core.models.esr import EsrConfig
+    from emotion_core.models.esr import Esr
+    from emotion_core.models.registry import read_entry
 
     path = find_model(model).with_suffix(".safetensors")
     if not path.is_file():
         raise EmotionError(f"--gradcam takes the network's weights: expected {path}; the .onnx alone has no gradients")
-    network, _ = load_network(path)
-    settings = {name: value for name, value in watched.card.architecture.items() if name != "type"}
-    if network.config != EsrConfig.from_dict(settings):
+    network, card = load_network(path)
+    if not isinstance(network, Esr):
+        raise EmotionError(f"--gradcam explains the branches of an ESR, and {path} is {card.architecture['type']!r}")
+    if read_entry(card.architecture, path) != read_entry(watched.card.architecture, path):
         raise EmotionError(f"{path} holds another network than the .onnx beside it: export it again")
     return network

@@ -17,7 +17,7 @@ from emotion_core.cli import video
 from emotion_core.errors import EmotionError
 from emotion_core.media.frames import open_frames
 from emotion_core.pipeline.facial import FacialPipeline
-from emotion_core.runtime.session import FaceClassifier
+from emotion_core.runtime.classifier import Classifier
 from emotion_core.store.finding import BUNDLED
 
 FRAMES, RATE_HZ = 8, 10
@@ -33,8 +33,8 @@ def emotion(*args: object) -> int:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread, and no display."""
-    load = FaceClassifier.load
-    monkeypatch.setattr(FaceClassifier, "load", lambda model, threads=1: load(model, 1))
+    load = Classifier.load
+    monkeypatch.setattr(Classifier, "load", lambda model, threads=1: load(model, 1))
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
 
@@ -70,7 +70,7 @@ def test_a_video_with_its_branches_as_video_and_table(clip, tmp_path, capsys):
     out, table = tmp_path / "new" / "out.mp4", tmp_path / "new" / "out.csv"
     assert emotion(clip, "--branches", "--size", "640x360", "--every", 2, "--out", out, "--csv", table, "--json") == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["labels"].keys() <= set(FaceClassifier.load("esr_compact").card.labels)
+    assert report["labels"].keys() <= set(Classifier.load("esr_compact").card.labels)
     assert sum(report.pop("labels").values()) == 4
     assert report == {
         "source": str(clip),
@@ -243,15 +243,14 @@ def test_gradcam_takes_the_weights_of_the_same_network(photo, tmp_path):
         emotion(photo, "--gradcam", "--model", model, "--out", tmp_path / "out.png")
     from dataclasses import replace
 
-    from emotion_core.export.weights import architecture_of, save_network
+    from emotion_core.export.weights import save_network
     from emotion_core.models.esr import PRESETS, Esr
-    from emotion_core.store.card import ModelCard
+    from emotion_core.models.registry import describe, entry_of
+    from emotion_core.store.metadata import read_card
 
     other = Esr(replace(PRESETS["esr_compact"], branches=2))
-    card = ModelCard.from_json(model.with_suffix(".json").read_text())
-    save_network(
-        other, replace(card, architecture=architecture_of(other), sha256=""), model.with_suffix(".safetensors")
-    )
+    card = describe(entry_of(other), "other", read_card(model).labels, "none")
+    save_network(other, card, model.with_suffix(".safetensors"))
     with pytest.raises(EmotionError, match="another network"):
         emotion(photo, "--gradcam", "--model", model, "--out", tmp_path / "out.png")
 
