@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
+from emotion_core.media import jpeg, png
+from emotion_core.media.headers import kind_of
 from emotion_core.types import Picture
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview | array[int] | NDArray[np.uint8]"
@@ -225,9 +227,11 @@ def _from_nv24(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def decode_compressed(data: Buffer, format: str = "") -> Picture:
-    """The picture in a compressed image message, or in a file: JPEG, PNG or whatever else OpenCV reads.
+    """The picture in a compressed image message: a whole JPEG or PNG, and nothing else.
 
-    16-bit values are scaled to 8 bits, alpha is dropped, and an orientation in the Exif data is applied.
+    16-bit values are scaled to 8 bits, alpha is dropped, and an orientation in the Exif data is applied. Whoever sends
+    messages need not be trusted: other kinds are refused, and the size is known before anything is decoded. For files
+    see ``emotion_core.media.pictures``.
 
     Args:
         data: the whole file.
@@ -238,63 +242,48 @@ def decode_compressed(data: Buffer, format: str = "") -> Picture:
         (height, width, 3) uint8, BGR.
 
     Raises:
-        EmotionError: the data are empty, cut off, damaged, not a picture, or too large a one.
+        EmotionError: the data are empty, cut off, damaged, not a JPEG or PNG, or too large a one.
     """
     if "compressedDepth" in format:
         raise EmotionError(f"expected a compressed picture, got a depth image (format {format!r:.60})")
-    flat = _bytes(data)
-    if not flat.size:
+    content = _bytes(data).tobytes()
+    if not content:
         raise EmotionError("expected a compressed picture, got no data at all: is the camera sending?")
-    content = flat.tobytes()
-    if content.startswith(b"\xff\xd8"):
-        _check_size(*_jpeg_size(content))
-    elif content.startswith(b"\x89PNG\r\n\x1a\n"):
-        _check_size(*_png_size(content))
+    said = f" (format {format!r:.60})" if format else ""
+    if content.startswith(jpeg.START):
+        header = jpeg.read_header(content)
+        width, height, whole = header.width, header.height, jpeg.has_end(content, header)
+    elif content.startswith(png.START):
+        (width, height), whole = png.size(content), png.has_end(content)
+    else:
+        if kind := kind_of(content):
+            raise EmotionError(f"expected a JPEG or PNG picture, got {kind}{said}: let the camera send one of these")
+        raise EmotionError(
+            f"expected a JPEG or PNG picture, got {len(content)} bytes that OpenCV cannot decode{said}: "
+            "they are damaged or something else"
+        )
+    _check_size(width, height)
+    if not whole:
+        raise EmotionError(f"expected a whole JPEG or PNG, got {len(content)} bytes without its end: cut off{said}")
+    image = decode_with_opencv(content, said=said)
+    if "compressed rgb" in format:
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
+    return image
+
+
+def decode_with_opencv(content: bytes, flags: int = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, said: str = "") -> Picture:
+    """(H, W, 3) uint8 BGR from a file's content; raises EmotionError, with ``said`` in it, where OpenCV fails."""
     try:
-        image: NDArray[Any] | None = cv2.imdecode(flat, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        image: NDArray[Any] | None = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error:  # a size that OpenCV refuses, or a broken file of one of the rarer formats
         image = None
     if image is None or not image.size:
-        said = f" (format {format!r:.60})" if format else ""
         raise EmotionError(
-            f"expected a JPEG or PNG picture, got {flat.size} bytes that OpenCV cannot decode{said}: "
-            "they are damaged or something else"
+            f"expected a whole picture, got {len(content)} bytes that OpenCV cannot decode{said}: they are damaged, or "
+            "of a kind that this OpenCV lacks"
         )
-    _check_size(image.shape[1], image.shape[0])
     if image.dtype == np.uint16:
         image = _from_16_bit(image)
     elif image.dtype != np.uint8:
         raise EmotionError(f"expected a picture of 8 or 16 bits a channel, got {image.dtype}: convert it first")
-    if "compressed rgb" in format:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return np.asarray(image, np.uint8)
-
-
-def _jpeg_size(content: bytes) -> tuple[int, int]:
-    """(width, height) from the headers; raises where the end marker is missing.
-
-    Some versions of OpenCV fill what is cut off with grey and call it a success.
-    """
-    at, size = 2, None
-    while at + 4 <= len(content) and content[at] == 0xFF:
-        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
-        if marker == 0xFF:  # fill bytes may stand before a marker
-            at += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            down, across = content[at + 5 : at + 7], content[at + 7 : at + 9]
-            size = int.from_bytes(across, "big"), int.from_bytes(down, "big")
-        if marker == 0xDA:
-            # Entropy-coded data never hold the end marker, and an embedded thumbnail lies before them.
-            if size is None or content.find(b"\xff\xd9", at + 2 + length) < 0:
-                break
-            return size
-        at += 2 + length
-    raise EmotionError(f"expected a whole JPEG, got {len(content)} bytes without its end: cut off or damaged")
-
-
-def _png_size(content: bytes) -> tuple[int, int]:
-    """(width, height) from the header; raises where the end chunk is missing."""
-    if b"IEND" not in content[-4096:]:
-        raise EmotionError(f"expected a whole PNG, got {len(content)} bytes without its end: cut off")
-    return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
