@@ -24,7 +24,7 @@ from emotion_core.data.affectnet import NAME_PATTERN, SIDE_PX, numbered_folders,
 from emotion_core.data.folder import resize_square
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
-from emotion_core.media.pixels import decode_compressed
+from emotion_core.media.pictures import decode_picture
 from emotion_core.store.files import UNFINISHED, atomic_write
 
 TABLES = ("automatically_annotated.csv", "training.csv", "validation.csv")
@@ -289,12 +289,13 @@ def _cut(source: Path, box: tuple[float, float, float, float], target: Path) -> 
     if _is_whole(target):
         return None
     try:
-        image = decode_compressed(source.read_bytes())
+        picture = decode_picture(source.read_bytes())
     except FileNotFoundError:
         return MISSING
     except (EmotionError, OSError, ValueError):  # ValueError: no path can look like that
         return UNREADABLE
-    x, y, width, height = box
+    image = picture.image
+    x, y, width, height = (value / picture.scale for value in box)
     left, right = (min(max(round(v), 0), image.shape[1]) for v in (x, x + width))
     top, bottom = (min(max(round(v), 0), image.shape[0]) for v in (y, y + height))
     if right <= left or bottom <= top or (right - left) * (bottom - top) < MIN_BOX_INSIDE * width * height:

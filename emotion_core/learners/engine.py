@@ -40,14 +40,9 @@ class Image:
     @classmethod
     def open(cls, path: str | Path) -> Image:
         """Read a file; raises EmotionError when it is not a picture."""
-        from emotion_core.media.pixels import decode_compressed
+        from emotion_core.media.pictures import read_picture
 
-        try:
-            return cls(decode_compressed(Path(path).read_bytes()))
-        except OSError as error:
-            raise EmotionError(f"{path} cannot be read: {error.strerror}") from None
-        except EmotionError as error:
-            raise EmotionError(f"{path} is not a readable picture: {error}") from None
+        return cls(read_picture(path).image)
 
     def opencv(self) -> NDArray[np.uint8]:
         """The pixels, as OpenCV takes them."""

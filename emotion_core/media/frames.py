@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from emotion_core.errors import EmotionError
-from emotion_core.media.pixels import decode_compressed
+from emotion_core.media.pictures import read_picture
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.types import Picture
 
@@ -144,13 +144,13 @@ class _Pictures(FrameSource):
                 raise EmotionError(f"{path}: expected a folder with pictures ({', '.join(IMAGE_SUFFIXES)}), got none")
         else:
             self._paths = [path]
-            self._only = _read(path)
+            self._only = read_picture(path).image
 
     def _once(self) -> Iterator[_Timed]:
         count = 0
         for path in self._paths:
             try:
-                image = _read(path) if self._only is None else self._only
+                image = read_picture(path).image if self._only is None else self._only
             except EmotionError:
                 self.skipped += 1
                 continue
@@ -318,13 +318,6 @@ def resized(image: Picture, width: int) -> Picture:
 
 def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
-
-
-def _read(path: Path) -> Picture:
-    try:
-        return decode_compressed(path.read_bytes())
-    except (EmotionError, OSError) as error:
-        raise EmotionError(f"{path}: {error}") from error
 
 
 def _upright(image: Picture, rotation: float) -> Picture:
