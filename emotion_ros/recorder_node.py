@@ -69,6 +69,8 @@ class RecorderNode(Node):
         self._video = VideoWriter(self.out / VIDEO) if self.config.video else None
         self._complete_at_s: float | None = None  # steady clock
         self._reported = False  # since then
+        self._named = False  # whether diagnostics have come from the very node that publishes the estimates
+        self._moved_s = 0.0  # steady clock, when the stamps last went on
         self._last_stamp_s = float("inf")  # of the video
         subscription = self.create_subscription(EmotionEstimates, "estimates", self._add, qos.ESTIMATES)
         if self._video is not None:
@@ -137,9 +139,23 @@ class RecorderNode(Node):
                 self.invalid += 1
                 self.get_logger().warning(f"left out an estimate: {error}", throttle_duration_sec=5.0)
         stamp_s = to_seconds(message.header.stamp)
+        before_s = self.recording.seconds
         self.recording.add(stamp_s, estimates, received_s)
-        if self.config.duration_s and self.recording.seconds >= self.config.duration_s:
+        if len(self.recording) == 1 or self.recording.seconds > before_s:
+            self._moved_s = time.monotonic()
+        if self.config.duration_s and self._is_over():
             self._complete_at_s, self._last_stamp_s = time.monotonic(), stamp_s
+
+    def _is_over(self) -> bool:
+        """Whether duration_s has passed, by the stamps or, where they stand still, since they last went on."""
+        if self.recording.seconds >= self.config.duration_s:
+            return True
+        if time.monotonic() < self._moved_s + self.config.duration_s:
+            return False
+        self.get_logger().warning(
+            f"the stamps on {self.topic} stand still at {self.recording.seconds:.1f} s: ending by the time of arrival"
+        )
+        return True
 
     def _draw(self, message: Image) -> None:
         stamp_s = to_seconds(message.header.stamp)
@@ -151,9 +167,16 @@ class RecorderNode(Node):
             self.get_logger().warning(f"left out an overlay: {error}", throttle_duration_sec=5.0)
 
     def _count(self, message: DiagnosticArray) -> None:
-        ours = self.topic.strip("/").rpartition("/")[0] or "facial"
+        publishers = {
+            f"{info.node_namespace}/{info.node_name}".strip("/")
+            for info in self.get_publishers_info_by_topic(self.topic)
+        }
+        # Where somebody else publishes, as when a bag is played, the topic's own name tells.
+        parent = self.topic.strip("/").rpartition("/")[0]
         for status in message.status:
-            if status.name.endswith(("facial", ours)):
+            name = status.name.strip("/")
+            self._named = self._named or name in publishers
+            if name in publishers or (not self._named and parent and f"/{name}".endswith(f"/{parent}")):
                 self.report = NodeReport.parse((item.key, item.value) for item in status.values)
                 self._reported = self._complete_at_s is not None
 

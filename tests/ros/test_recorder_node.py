@@ -46,7 +46,7 @@ def start(ros_domain: int, tmp_path: Path) -> Iterator[Callable[..., subprocess.
         settings = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
         names = ["-r", "estimates:=/facial/estimates", "-r", "overlay:=/facial/overlay"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "emotion_ros.recorder_node", "--ros-args", *names, *settings],
+            [sys.executable, "-m", "emotion_ros", "recorder", "--ros-args", *names, *settings],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -64,8 +64,8 @@ def start(ros_domain: int, tmp_path: Path) -> Iterator[Callable[..., subprocess.
 class Feeder:
     """Publishes what a facial node would, at the pace of its stamps."""
 
-    def __init__(self, node: Any) -> None:
-        self.node, self.start_ns = node, 0
+    def __init__(self, node: Any, still: bool = False) -> None:
+        self.node, self.start_ns, self.still = node, 0, still
         self.estimates = node.create_publisher(EmotionEstimates, "/facial/estimates", qos.ESTIMATES)
         self.overlay = node.create_publisher(Image, "/facial/overlay", qos.IMAGE_OUT)
         self.diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.ESTIMATES)
@@ -77,7 +77,7 @@ class Feeder:
     def frame(self, index: int, people: int = 1, label: str = "happy") -> None:
         """One frame, taken LATENCY_NS before frame 0 is sent, and PERIOD_NS after the one before it."""
         self.start_ns = self.start_ns or self.node.get_clock().now().nanoseconds
-        stamp = Time(nanoseconds=self.start_ns - LATENCY_NS + index * PERIOD_NS)
+        stamp = Time(nanoseconds=self.start_ns - LATENCY_NS + (0 if self.still else index * PERIOD_NS))
         header = Header(frame_id="camera", stamp=stamp.to_msg())
         self.estimates.publish(
             EmotionEstimates(header=header, estimates=[self.person(header, k, label) for k in range(people)])
@@ -186,6 +186,65 @@ def test_a_signal_ends_it_and_all_is_written(
     assert summary.frames == 6 and summary.node == NodeReport() and summary.video_frames == 0
     assert list(summary.files) == ["demo.csv", "timeline.png", "summary.json"]
     assert "unknown in" in printed
+
+
+def test_stamps_that_stand_still_do_not_keep_it(start: Any, ros_node: Any, spin_until: Any, tmp_path: Path) -> None:
+    feeder, out = Feeder(ros_node, still=True), tmp_path / "out"
+    process = start(out=out, video="false", duration_s=0.7)
+    assert spin_until(lambda: feeder.heard(overlay=False))
+    begun_s, count = time.monotonic(), 0
+    while process.poll() is None and time.monotonic() < begun_s + 30:
+        feeder.frame(count)
+        count += 1
+        time.sleep(0.05)
+    code, _, errors = end(process)
+    assert code == 0, errors
+    assert "the stamps on /facial/estimates stand still at 0.0 s" in errors
+    summary = Summary.load(out / "summary.json")
+    assert summary.seconds == 0 and 5 < summary.frames <= count
+
+
+@pytest.mark.parametrize(
+    ("statuses", "received"),
+    [
+        ({"test": 1, "lab/facial": 2, "facial": 3}, 1),  # the node that publishes the estimates is called test
+        ({"lab/facial": 2, "battery": 4}, 2),  # somebody else publishes them: a bag that is played
+        ({"my_facial": 5, "facial_left": 6}, None),
+    ],
+)
+def test_the_estimator_is_found_under_any_name(
+    start: Any, ros_node: Any, spin_until: Any, tmp_path: Path, statuses: dict[str, int], received: int | None
+) -> None:
+    feeder, out = Feeder(ros_node), tmp_path / "out"
+    process = start(out=out, video="false")
+    assert spin_until(lambda: feeder.heard(overlay=False))
+    feeder.frame(0)
+    said = Said(process)
+    while "1 frames" not in said():  # a second or more: who publishes is not known at once
+        for name, count in statuses.items():
+            feeder.report(name, received=count)
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert end(process)[0] == 0
+    assert Summary.load(out / "summary.json").node.received == received
+
+
+def test_a_signal_that_is_sent_twice_costs_no_data(start: Any, ros_node: Any, spin_until: Any, tmp_path: Path) -> None:
+    """As launch does without a terminal: SIGINT from the terminal's group and from launch itself."""
+    feeder, out = Feeder(ros_node), tmp_path / "out"
+    process = start(out=out)
+    assert spin_until(feeder.heard)
+    said, count = Said(process), 0
+    while " frames" not in said():
+        feeder.frame(count)
+        count += 1
+        time.sleep(0.05)
+    for _ in range(4):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    code, _, errors = end(process)
+    assert code == 0, errors
+    assert Summary.load(out / "summary.json").frames > 0 and (out / "demo.mp4").exists()
 
 
 def test_silence_is_an_error_and_still_written_down(start: Any, ros_node: Any, spin_until: Any, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def start(ros_domain: int) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def run(**parameters: Any) -> subprocess.Popen[str]:
         settings = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
-        command = [sys.executable, "-m", "emotion_ros.source_node", "--ros-args", *settings]
+        command = [sys.executable, "-m", "emotion_ros", "source", "--ros-args", *settings]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         processes.append(process)
         return process
@@ -144,7 +144,7 @@ def test_what_cannot_be_played_takes_one_line(start: Callable[..., subprocess.Po
         ({"source": "/none/there.mp4"}, "expected a camera's number or the path of a video or pictures, got"),
         ({"source": 97}, "camera 97: expected a camera, but there is no /dev/video97"),
         ({"encoding": "yuv"}, "parameter encoding: expected one of bgr8, rgb8, mono8, got 'yuv'"),
-        ({"width": "wide"}, "Trying to set parameter 'width' to 'wide'"),
+        ({"width": "wide"}, "parameter width: expected int, got 'wide'"),
     ]
     # All at once: most of their time they wait.
     for process, said in [(start(**parameters), said) for parameters, said in cases]:
