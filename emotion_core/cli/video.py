@@ -292,7 +292,7 @@ def _length_s(args: argparse.Namespace, source: FrameSource, stills: bool, path:
     if not (stills or source.is_live or path.is_dir()):
         import av
 
-        with contextlib.suppress(Exception), av.open(str(path)) as container:  # a guess for the progress only
+        with contextlib.suppress(Exception), av.open(str(path.absolute())) as container:  # a guess for the progress only
             length = (container.duration or math.inf) / 1e6
     length = min(length, args.duration)
     return length if math.isfinite(length) else None

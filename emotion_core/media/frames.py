@@ -25,9 +25,11 @@ STILLS_RATE_HZ = 30.0
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
-MAX_GAP_S = 60.0
-"""A longer jump between the time stamps of two frames of a video is taken for damage, not for a pause."""
+MAX_PAUSE_S = 86400.0
+"""A jump in the time stamps of a video up to a day is a pause: time lapse, recordings that wait for a movement. A
+longer one is damage, and counts as one period."""
 
+_RESTART_S = 1.0  # stamps that step back further have begun anew; less is a frame out of order
 _TOLERANCE_S = 1e-4  # time stamps are often rounded to milliseconds or less
 _MAX_MISSES = 10  # reads in a row; a camera may lose a frame and go on
 
@@ -181,7 +183,7 @@ class _Video(FrameSource):
 
     def _open(self) -> Any:
         try:
-            return self._av.open(str(self._path))
+            return self._av.open(str(self._path.absolute()))  # in "a:b.mp4" FFmpeg takes a: for a protocol
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise EmotionError(
@@ -189,7 +191,7 @@ class _Video(FrameSource):
             ) from error
 
     def _once(self) -> Iterator[_Timed]:
-        first: float | None = None
+        start: float | None = None
         last = -self._period_s
         with self._open() as container:
             for frame in self._decoded(container):
@@ -198,10 +200,12 @@ class _Video(FrameSource):
                 except (self._av.error.FFmpegError, ValueError):
                     self.skipped += 1
                     continue
-                if first is None:
-                    first = frame.time
-                now = math.nan if first is None or frame.time is None else frame.time - first
-                if not last < now <= last + MAX_GAP_S:  # missing, standing still or out of its mind
+                if start is None:
+                    start = frame.time
+                now = math.nan if start is None or frame.time is None else frame.time - start
+                if not last < now <= last + MAX_PAUSE_S:  # missing, standing still or out of its mind
+                    if not math.isnan(now) and not last - _RESTART_S <= now <= last:
+                        start = frame.time - last - self._period_s  # what follows is measured from here
                     now = last + self._period_s
                 yield image, now, self._period_s
                 last = now

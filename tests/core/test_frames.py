@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -103,6 +104,73 @@ def test_uneven_times_are_kept_and_resampled(tmp_path: Path) -> None:
     assert numbers == [0, 1, 1, 1, 1, 2, 3, 3, 3, 3, 4]
 
 
+DAY = 86400 * 25
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [0, 1, 2, 2 + 90 * 25, 3 + 90 * 25, 4 + 90 * 25],  # a minute and a half of nothing
+        [k * 300 * 25 for k in range(6)],  # a frame in five minutes
+        [0, 1, DAY, DAY + 1, 2 * DAY, 2 * DAY + 1],  # a frame now and then, for days
+    ],
+    ids=["motion-triggered", "time lapse", "days"],
+)
+def test_pauses_are_kept_and_nothing_after_them_is_lost(tmp_path: Path, times: list[int]) -> None:
+    numbers, found = read(open_frames(str(write_video(tmp_path / "v.mkv", 6, times=times))))
+    assert numbers == list(range(6))
+    np.testing.assert_allclose(found, np.array(times) / 25, atol=2e-3)
+
+
+def test_jumps_of_more_than_a_day_are_damage_and_what_follows_keeps_its_pace(tmp_path: Path) -> None:
+    times = [0, 1, 40 * DAY, 40 * DAY + 1, 40 * DAY + 26, 40 * DAY + 27]
+    numbers, found = read(open_frames(str(write_video(tmp_path / "v.mkv", 6, times=times))))
+    assert numbers == list(range(6))
+    np.testing.assert_allclose(found, np.array([0, 1, 2, 3, 28, 29]) / 25, atol=2e-3)
+
+
+class FakeContainer:
+    """Decoded frames with whatever times."""
+
+    def __init__(self, times: list[float | None]) -> None:
+        self.times = times
+
+    def __enter__(self) -> FakeContainer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def frames(self) -> Any:
+        av = pytest.importorskip("av", reason="PyAV is not installed (pip install av)")
+        for time_s in self.times:
+            frame = av.VideoFrame.from_ndarray(np.zeros((8, 8, 3), np.uint8), format="bgr24")
+            frame.time_base = Fraction(1, 1000)
+            frame.pts = None if time_s is None else round(1000 * time_s)
+            yield frame
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ([5.0, 5.1, 5.1, 5.2, None, 5.4], [0, 0.1, 0.14, 0.2, 0.24, 0.4]),  # repeated, missing
+        ([0.0, 0.1, 0.3, 0.2, 0.4], [0, 0.1, 0.3, 0.34, 0.4]),  # out of order
+        ([9.0, 9.1, 2.0, 2.1, 2.3], [0, 0.1, 0.14, 0.24, 0.44]),  # begins anew
+        ([0.0, 0.1, 1e6, 0.2, 0.3], [0, 0.1, 0.14, 0.18, 0.28]),  # one out of its mind
+        ([None, None, 7.0, 7.1], [0, 0.04, 0.08, 0.18]),
+    ],
+)
+def test_stamps_that_make_no_sense_count_as_one_period(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: list[float | None], expected: list[float]
+) -> None:
+    source = open_frames(str(write_video(tmp_path / "v.mkv", 2)))
+    monkeypatch.setattr(source, "_open", lambda: FakeContainer(times))
+    monkeypatch.setattr(source, "_decoded", FakeContainer.frames)
+    found = [time_s for _, time_s in source]
+    assert (np.diff(found) > 0).all()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("rate_hz", [0, 25, 30])
 def test_a_loop_goes_on_in_time(tmp_path: Path, rate_hz: int) -> None:
     pairs = first(open_frames(str(write_video(tmp_path / "v.mp4", 5)), loop=True, rate_hz=rate_hz), 24)
@@ -182,6 +250,22 @@ def test_one_picture(tmp_path: Path) -> None:
     pairs = first(open_frames(path, loop=True, rate_hz=15), 40)
     np.testing.assert_allclose([time_s for _, time_s in pairs], np.arange(40) / 15)
     assert all(image is pairs[0][0] for image, _ in pairs)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.mp4", b"12:30.mp4", b"%03d.mp4", b"-v.mp4"])
+def test_videos_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes) -> None:
+    write_video(tmp_path / "v.mp4", 3).rename(tmp_path / os.fsdecode(name))
+    monkeypatch.chdir(tmp_path)
+    assert read(open_frames(os.fsdecode(name)))[0] == [0, 1, 2]
+
+
+def test_pictures_of_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    write_picture(tmp_path / "p.png", 50).rename(folder / os.fsdecode(b"na\xefve.png"))
+    for path in (folder, folder / os.fsdecode(b"na\xefve.png")):
+        [(image, _)] = open_frames(str(path))
+        assert (image == 50).all()
 
 
 @pytest.mark.parametrize(
