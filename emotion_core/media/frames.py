@@ -200,13 +200,14 @@ class _Video(FrameSource):
                 except (self._av.error.FFmpegError, ValueError):
                     self.skipped += 1
                     continue
-                if start is None:
-                    start = frame.time
+                usual = last + self._period_s
+                if start is None and frame.time is not None:
+                    start = frame.time - usual
                 now = math.nan if start is None or frame.time is None else frame.time - start
                 if not last < now <= last + MAX_PAUSE_S:  # missing, standing still or out of its mind
                     if not math.isnan(now) and not last - _RESTART_S <= now <= last:
-                        start = frame.time - last - self._period_s  # what follows is measured from here
-                    now = last + self._period_s
+                        start = frame.time - usual  # what follows is measured from here
+                    now = usual
                 yield image, now, self._period_s
                 last = now
 
