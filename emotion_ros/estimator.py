@@ -25,6 +25,10 @@ from emotion_ros.managed import THROTTLE_S, ManagedNode, explain
 class Pipeline(Protocol):
     """What a node needs of the core: something that remembers people from one sample to the next."""
 
+    @property
+    def next_id(self) -> int:
+        """Number of the next new person."""
+
     def reconfigure(self, config: Any) -> None:
         """Take over new settings."""
 
@@ -68,6 +72,7 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
 
     def __init__(self, name: str, **options: Any) -> None:
         self.pipeline: PipelineT | None = None
+        self._first_id = 1
         self._worker: LatestWorker[tuple[Any, float]] | None = None
         self._health: list[diagnostics.InputHealth] = []
         self._lost: int | None
@@ -88,8 +93,8 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
     # ---- what a node supplies ------------------------------------------------------------------------------------
 
     @abstractmethod
-    def make_pipeline(self, config: Any) -> PipelineT:
-        """Load what estimates; raises EmotionError when that cannot be."""
+    def make_pipeline(self, config: Any, first_id: int) -> PipelineT:
+        """Load what estimates, the first person to be called first_id; raises EmotionError when that cannot be."""
 
     @abstractmethod
     def describe(self, pipeline: PipelineT) -> Mapping[str, str]:
@@ -164,7 +169,7 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
     def configure(self) -> None:
         """Load what estimates, advertise the topics, begin to report."""
         self.settings = parameters.read(self, self.settings_class)
-        self.pipeline = self.make_pipeline(parameters.read(self, self.config_class))
+        self.pipeline = self.make_pipeline(parameters.read(self, self.config_class), self._first_id)
         about = self.describe(self.pipeline)
         self.advertise()
         self._diagnostics = self.output(DiagnosticArray, "/diagnostics", qos.ESTIMATES, always=True)
@@ -189,8 +194,9 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
                 raise EmotionError("the message at work has not been finished within 5 s")
 
     def forget(self) -> None:
-        """Give up what estimates."""
-        self.pipeline = None
+        """Give up what estimates; the next one goes on with the ids."""
+        if self.pipeline is not None:
+            self._first_id, self.pipeline = self.pipeline.next_id, None
         self._forget_counts()
 
     def _forget_counts(self) -> None:

@@ -44,9 +44,9 @@ class FacialNode(EstimatorNode[FacialPipeline]):
     config_class, settings_class = FacialConfig, FacialNodeConfig
     settings: FacialNodeConfig
 
-    def make_pipeline(self, config: FacialConfig) -> FacialPipeline:
+    def make_pipeline(self, config: FacialConfig, first_id: int) -> FacialPipeline:
         """Detector and network."""
-        return FacialPipeline(config)
+        return FacialPipeline(config, first_id=first_id)
 
     def describe(self, pipeline: FacialPipeline) -> Mapping[str, str]:
         """What was loaded."""

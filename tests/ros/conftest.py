@@ -97,11 +97,12 @@ def spin_with(ros_node: Any) -> Iterator[Callable[..., Any]]:
     """Call with a class of nodes to have one made in this process and spun together with ``ros_node``."""
     nodes: list[Any] = []
 
-    def add(node_class: Any, name: str, use_sim_time: bool = False, **values: Any) -> Any:
+    def add(node_class: Any, name: str, *remappings: str, use_sim_time: bool = False, **values: Any) -> Any:
         from rclpy.parameter import Parameter
 
         overrides = [Parameter(key, value=value) for key, value in {"use_sim_time": use_sim_time, **values}.items()]
-        node = node_class(name, context=ros_node.context, parameter_overrides=overrides)
+        arguments = ["--ros-args", *(word for rule in remappings for word in ("-r", rule))]
+        node = node_class(name, context=ros_node.context, parameter_overrides=overrides, cli_args=arguments)
         ros_node.executor.add_node(node)
         nodes.append(node)
         return node

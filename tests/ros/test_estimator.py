@@ -44,12 +44,12 @@ class EchoConfig(CheckedConfig):
 class Echo:
     """What a core's pipeline is to a node."""
 
-    def __init__(self, config: EchoConfig) -> None:
+    def __init__(self, config: EchoConfig, next_id: int) -> None:
         if config.model == "nobody":
             raise EmotionError("unknown model 'nobody'")
         if config.model == "broken":
             raise ZeroDivisionError("a defect")
-        self.config, self.resets = config, 0
+        self.config, self.next_id, self.resets = config, next_id, 0
 
     def reconfigure(self, config: EchoConfig) -> None:
         if config.word == "no":
@@ -68,9 +68,9 @@ class EchoNode(EstimatorNode[Echo]):
     hear: Callable[[CompressedImage], None] = staticmethod(lambda message: None)  # type: ignore[assignment]
     listen: Callable[[], None] = staticmethod(lambda: None)  # type: ignore[assignment]
 
-    def make_pipeline(self, config: EchoConfig) -> Echo:
+    def make_pipeline(self, config: EchoConfig, first_id: int) -> Echo:
         """Nothing is loaded."""
-        return Echo(config)
+        return Echo(config, first_id)
 
     def describe(self, pipeline: Echo) -> Mapping[str, str]:
         """Its name."""
