@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emotion_core.training.events import Event, OnEvent
 
 
 @contextlib.contextmanager
-def training_progress() -> Iterator[Callable[[float, str], None]]:
-    """Yield a function to call with the share done, in [0, 1], and what to say about it.
+def training_progress() -> Iterator[OnEvent]:
+    """Yield a function to be called with each event of a training.
 
     Draws a bar with the time left on stderr when that is a terminal, and nothing elsewhere: there the log speaks.
     """
@@ -23,13 +27,21 @@ def training_progress() -> Iterator[Callable[[float, str], None]]:
         TimeRemainingColumn,
     )
 
+    from emotion_core.training.events import StepDone
+
     if not sys.stderr.isatty():
-        yield lambda share, text: None
+        yield lambda event: None
         return
     columns = (
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"),
         TimeRemainingColumn(elapsed_when_finished=False),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("training", total=1.0)
-        yield lambda share, text: progress.update(task, completed=share, description=text)
+        bar = progress.add_task("training", total=1.0)
+
+        def show(event: Event) -> None:
+            if isinstance(event, StepDone):
+                text = f"{event.stage}, epoch {event.epoch}/{event.stage.epochs}, loss {event.loss:.3f}"
+                progress.update(bar, completed=event.share, description=text)
+
+        yield show

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.data.dataset import FaceDataset
-from emotion_core.data.folder import read_picture
+from emotion_core.data.folder import read_bytes, read_picture
 from emotion_core.data.subset import QUADRANTS, balanced_indices, quadrants
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
@@ -139,6 +139,10 @@ class PreparedAffectNet(FaceDataset):
         if (height, width) != (SIDE_PX, SIDE_PX):
             raise EmotionError(f"{path}: expected a {SIDE_PX}x{SIDE_PX} face, found {width}x{height}: prepare it again")
         return image
+
+    def stored(self, index: int) -> bytes:
+        """The face's file."""
+        return read_bytes(self.folder / self.names[index])
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         """The transformed face and its target; IndexError past the end."""

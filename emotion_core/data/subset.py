@@ -53,6 +53,10 @@ class Subset(FaceDataset):
         """The face as the dataset stores it."""
         return self.dataset.face(int(self.indices[index]))
 
+    def stored(self, index: int) -> bytes:
+        """As the dataset has it."""
+        return self.dataset.stored(int(self.indices[index]))
+
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], Any]:
         """The item as the dataset gives it, with its transforms; IndexError past the end."""
         if not -len(self) <= index < len(self):

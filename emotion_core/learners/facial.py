@@ -6,39 +6,35 @@ Networks. AAAI 2020. https://arxiv.org/abs/2001.06338
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from emotion_core.cli.progress import training_progress
 from emotion_core.data.dataset import FaceDataset
+from emotion_core.data.relabel import relabelled
 from emotion_core.errors import EmotionError
 from emotion_core.evaluation.evaluate import Network, evaluate_affect, evaluate_categories, run_network
-from emotion_core.export.torch_network import TorchNetwork
-from emotion_core.export.weights import (
-    BASE_FILE,
-    BRANCH_FILE,
-    architecture_of,
-    load_network,
-    load_original,
-    save_network,
-    save_tensors,
-)
+from emotion_core.export.esr_files import BASE_FILE, BRANCH_FILE, load_original
+from emotion_core.export.weights import save_tensors
 from emotion_core.labels import AFFECTNET
-from emotion_core.learners.base import Learner
+from emotion_core.learners.base import Learner, check_folder
 from emotion_core.learners.engine import Category, as_faces
 from emotion_core.learners.facial_config import FacialLearnerConfig
 from emotion_core.models.esr import Esr, EsrConfig
-from emotion_core.runtime.ensemble import EnsembleOutput
-from emotion_core.store.card import COLOURS, ModelCard
-from emotion_core.training.esr_branchwise import BranchwiseTrainer, Progress
+from emotion_core.models.registry import describe, entry_of, inputs_of
+from emotion_core.store.card import ModelCard
+from emotion_core.store.files import prepare_folder
+from emotion_core.training import checkpoint
+from emotion_core.training.esr_branchwise import EsrBranchwiseTask
 from emotion_core.training.esr_branchwise_config import CATEGORICAL, DIMENSIONAL
+from emotion_core.training.events import OnEvent
+from emotion_core.training.loop import Loop
 from emotion_core.vision.crop import resize_faces
 
 log = logging.getLogger(__name__)
@@ -46,8 +42,8 @@ log = logging.getLogger(__name__)
 DOWNLOADS = {"data": "opendr-data", "image": "opendr-image", "video": "opendr-video", "pretrained": "esr9"}
 """What the modes of ``download`` stand for among the known artifacts."""
 
-BATCH = 64
-"""Most faces that ``infer`` gives the network at a time."""
+TUNING = "tuning"
+"""Folder of a tuning alone, below that of the training whose branches it tunes."""
 
 
 class FacialEmotionLearner(Learner):
@@ -55,6 +51,7 @@ class FacialEmotionLearner(Learner):
 
     Args:
         **arguments: see FacialLearnerConfig; ``diversity`` is another name of ``diversify``.
+        preset: 'affectnet' or 'ferplus': trains as the authors do, ``arguments`` go before it.
         architecture: another network of the family than the published one; the number of branches and the attention
             come from ``ensemble_size`` and ``diversify``.
         labels: names of the classes, in the order of the network's output.
@@ -68,26 +65,23 @@ class FacialEmotionLearner(Learner):
         EmotionError: an argument is unknown, out of range or contradicts another; the device is not there.
     """
 
+    model: Esr
+
     def __init__(
         self,
         *,
-        diversity: bool | None = None,
+        preset: str | None = None,
         architecture: EsrConfig | None = None,
         labels: Sequence[str] = AFFECTNET,
         **arguments: Any,
     ) -> None:
-        self.config = FacialLearnerConfig.from_arguments(arguments, diversity)
-        if self.config.device == "cuda" and not torch.cuda.is_available():
-            raise EmotionError("device 'cuda' is the default, but torch finds no CUDA device: pass device='cpu'")
-        first = f"cuda:{self.config.device_ind[0]}" if self.config.device == "cuda" else "cpu"
-        self.device = torch.device(first)
+        given = {name: value for name, value in arguments.items() if not (name == "diversity" and value is None)}
+        self.config = FacialLearnerConfig.from_arguments(given, type(self).__name__, preset)
+        super().__init__(self.config, self.config.name_experiment)
         self.labels = tuple(labels)
         self._architecture = replace(
             architecture or EsrConfig(), num_classes=len(self.labels), attention=self.config.diversify
         )
-        self.classifier: Any = None
-        self._training: dict[str, Any] = {}
-        self._affect = ""  # where valence and arousal come from; empty while nothing has taught them
         self.init_model(self.config.ensemble_size)
 
     # What OpenDR's users read from a learner.
@@ -101,11 +95,6 @@ class FacialEmotionLearner(Learner):
         """Folder of the experiments."""
         return self.config.base_path_experiment
 
-    @property
-    def temp_path(self) -> str:
-        """Folder of the exported networks."""
-        return self.config.temp_path
-
     def init_model(self, num_branches: int) -> None:
         """Make a new network with random weights, decided by the seed."""
         torch.manual_seed(self.config.seed)
@@ -113,8 +102,11 @@ class FacialEmotionLearner(Learner):
             config = replace(self._architecture, branches=num_branches)
         except ValueError as error:
             raise EmotionError(str(error)) from None
-        self.model = Esr(config).to(self.device).eval()
-        self.classifier, self._training, self._affect = None, {}, ""
+        self._use(Esr(config))
+        self._start: Esr | None = None  # what was loaded, from which fit() starts
+        self._start_training: dict[str, Any] = {}
+        self._training: dict[str, Any] = {}
+        self._affect = ""  # where valence and arousal come from; empty while nothing has taught them
 
     def reset(self) -> None:
         """Forget what was learned."""
@@ -126,56 +118,55 @@ class FacialEmotionLearner(Learner):
         val_dataset: FaceDataset | None = None,
         affect_dataset: FaceDataset | None = None,
         affect_val_dataset: FaceDataset | None = None,
-        on_step: Progress | None = None,
+        on_event: OnEvent | None = None,
     ) -> dict[str, Any]:
         """Train branch by branch, then tune valence and arousal, as the settings say.
 
-        A call that was interrupted goes on from the last finished epoch when it is made again. With
-        ``categorical_train=False`` the network that was loaded is tuned. On a terminal a bar shows how far it is.
+        A network that was loaded is the start: each stage takes over the base and the branches that it has. The tuning
+        alone needs one. A call that was interrupted goes on from the last finished epoch when it is made again; one
+        that was finished trains nothing, and says so.
 
         Args:
-            dataset, val_dataset: faces with classes; by default those of AffectNet in ``base_path_to_dataset``.
+            dataset, val_dataset: faces with classes; by default those of AffectNet in ``base_path_to_dataset``. Labels
+                in another order than the network's are put into its order.
             affect_dataset, affect_val_dataset: faces with valence and arousal; the same default.
-            on_step: called after each step in place of the bar, see ``emotion_core.training.esr_branchwise.Progress``.
+            on_event: called with what happens, see ``emotion_core.training.events``.
 
         Returns:
             {"history": one dictionary an epoch, "folder": where checkpoint, tables and plots lie}
 
         Raises:
-            EmotionError: data is missing or does not fit, or the folder holds the checkpoint of another run.
+            EmotionError: data is missing or does not fit, or the folder holds the checkpoint of another training.
         """
         settings = self.config
         learn, tune = settings.categorical_train, settings.dimensional_finetune
-        train = (dataset or self._affectnet(CATEGORICAL, 1)) if learn else None
-        valid = (val_dataset or self._affectnet(CATEGORICAL, 2)) if learn else None
-        affect_train = (affect_dataset or self._affectnet(DIMENSIONAL, 1)) if tune else None
-        affect_valid = (affect_val_dataset or self._affectnet(DIMENSIONAL, 2)) if tune else None
-        config = settings.training(replace(self._architecture, branches=settings.ensemble_size))
-        folder = Path(settings.base_path_experiment) / settings.name_experiment
-        start = None if settings.categorical_train else self.model
-        if start is not None and not self._training:
+        train = self._default(dataset, CATEGORICAL, 1) if learn else None
+        valid = self._default(val_dataset, CATEGORICAL, 2) if learn else None
+        affect_train = self._default(affect_dataset, DIMENSIONAL, 1) if tune else None
+        affect_valid = self._default(affect_val_dataset, DIMENSIONAL, 2) if tune else None
+        names = [type(item).__name__ for item in (train, valid, affect_train, affect_valid) if item is not None]
+        if train is not None and valid is not None:
+            train = relabelled(train, self.labels, "the training faces", "the network (argument labels)")
+            valid = relabelled(valid, self.labels, "the validation faces", "the network (argument labels)")
+        if not learn and self._start is None:
             raise EmotionError(
                 "tuning valence and arousal needs trained branches: load a network, or set categorical_train=True"
             )
-        data = (train, valid, affect_train, affect_valid)
-        trainer = BranchwiseTrainer(config, folder, *data, start, self.device)
-        if on_step is not None:
-            history = trainer.run(on_step)
-        else:
-            with training_progress() as show:
-                history = trainer.run(
-                    lambda stage, epoch, share, loss: show(
-                        share, f"{stage.kind}, {stage.branches} branches, epoch {epoch}/{stage.epochs}, loss {loss:.3f}"
-                    )
-                )
-        self.model, self.classifier = trainer.model, None
-        names = [type(item).__name__ for item in data if item is not None]
+        branches = settings.ensemble_size if learn else self._trained_branches()
+        config = settings.training(replace(self._architecture, branches=branches))
+        task = EsrBranchwiseTask(config, train, valid, affect_train, affect_valid, self._start)
+        loop = Loop(task, self._folder(), self.device)
+        history = loop.run(on_event)
+        trained = loop.model
+        assert isinstance(trained, Esr)
+        self._use(trained)
         if learn:
-            self._affect = ""  # fresh branches have fresh heads
+            self._affect = ""  # new branches have new heads, and those of loaded ones belong to what they said before
         if affect_train is not None:
             self._affect = f"annotated, tuned on {type(affect_train).__name__}"
-        self._training = {"data": ", ".join(names), "method": "branch by branch", "seed": settings.seed}
-        return {"history": history.to_list(), "folder": str(folder)}
+        before = {"init": self._start_training} if self._start is not None else {}
+        self._training = {"data": ", ".join(names), "method": "branch by branch", "seed": settings.seed, **before}
+        return {"history": history.to_list(), "folder": str(loop.out)}
 
     def eval(
         self,
@@ -206,17 +197,16 @@ class FacialEmotionLearner(Learner):
             raise EmotionError(
                 f"current_branch_on_training must be in 0..{self.ensemble_size - 1}, got {current_branch_on_training}"
             )
-        data = dataset or self._affectnet(eval_type, 2)
-        size = self.model.config
-        network = self.classifier or TorchNetwork(self.model)  # heads that nothing has taught are measured too
-        output = run_network(network, data, size.input_size, size.in_channels)
+        data = self._default(dataset, eval_type, 2)
+        # Heads for valence and arousal that nothing has taught are measured too.
+        output = run_network(self._network(), data, inputs_of(self.model)[0])
         if eval_type == DIMENSIONAL:
             return evaluate_affect(output, data).to_dict()
         result = evaluate_categories(output, data, self.labels, "vote")
         if confusion_picture is not None:
             from emotion_core.plots.confusion import plot_confusion
 
-            plot_confusion(result.ensemble.confusion, data.labels, confusion_picture)
+            plot_confusion(result.ensemble.confusion, result.labels, confusion_picture)
         current = result.branch_accuracy[current_branch_on_training]
         return {**result.to_dict(), "current_branch_accuracy": round(current, 2)}
 
@@ -224,7 +214,7 @@ class FacialEmotionLearner(Learner):
         """What one face or a batch of faces shows.
 
         Args:
-            input_batch: an ``Image``, an array, a tensor, or a list of these; see ``category.as_faces``. The face
+            input_batch: an ``Image``, an array, a tensor, or a list of these; see ``engine.as_faces``. The face
                 fills the picture; another size than the network's is resized.
 
         Returns:
@@ -240,9 +230,7 @@ class FacialEmotionLearner(Learner):
         # Resizing works on the scale of pixels, whatever they are stored as.
         pixels: Iterator[Any] = (face if face.dtype == np.uint8 else face * np.float32(255) for face in faces)
         batch = np.concatenate([resize_faces(face[None], size.input_size, size.in_channels) for face in pixels])
-        chunks = np.split(batch, range(BATCH, len(batch), BATCH))
-        network = self.classifier or TorchNetwork(self.model, has_affect=bool(self._affect))
-        output = EnsembleOutput.concatenate([network(chunk) for chunk in chunks])
+        output = self._run(self._network(bool(self._affect)), batch)
         probabilities, votes, affect = output.probabilities, output.votes, output.affect
         categories = [Category(int(v), self.labels[v], float(p[v])) for v, p in zip(votes, probabilities, strict=True)]
         return (categories, affect) if is_batch else (categories[0], affect[0])
@@ -259,8 +247,8 @@ class FacialEmotionLearner(Learner):
         """Write the network to a folder.
 
         The authors' files (``Net-Base-Shared_Representations.pt``, ``Net-Branch_1.pt``, ...), the same in one file
-        ``<model_name>.safetensors`` with its card ``<model_name>.json``, and after ``optimize`` the exported network
-        ``<model_name>.onnx`` with the card beside it.
+        ``<model_name>.safetensors`` with its card, and after ``optimize`` the exported network ``<model_name>.onnx``,
+        unless what is saved is another network. ``<model_name>.json`` is a copy of the card for people.
 
         Args:
             state_dicts: weights as ``model.to_state_dict()`` gives them; by default the network's.
@@ -276,42 +264,33 @@ class FacialEmotionLearner(Learner):
         """
         if (path is None) == (base_path_to_save_model is None):
             raise EmotionError("say where to save: base_path_to_save_model or path, one of them")
-        folder = Path(str(path if path is not None else base_path_to_save_model))
-        name = model_name or self.config.name_experiment
         states = list(state_dicts if state_dicts is not None else self.model.to_state_dict())
         if current_branch_save is not None:
             if current_branch_save < 0:
                 raise EmotionError(f"current_branch_save counts branches from 0, got {current_branch_save}")
             states = states[: current_branch_save + 2]
         model = self._from_states(states)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EmotionError(f"the folder {folder} cannot be made: {error.strerror}") from None
+        folder = prepare_folder(str(path if path is not None else base_path_to_save_model))
         for file, state in zip([BASE_FILE, *map(BRANCH_FILE.format, range(1, len(states)))], states, strict=True):
             save_tensors({key: tensor.cpu() for key, tensor in state.items()}, folder / file)
-        save_network(model, self._card(name, model), folder / f"{name}.safetensors")
-        if self.classifier is not None:
-            from emotion_core.export.onnx_file import copy_model
-
-            copy_model(self._exported, folder / f"{name}.onnx")
+        self._save_network(model, folder, model_name or self.name)
         return folder
 
     def load(
         self,
-        ensemble_size: int = 9,
+        ensemble_size: int | None = 9,
         path_to_saved_network: str | Path = "./trained_models/esr_9",
         file_name_base_network: str = BASE_FILE,
         file_name_conv_branch: str = BRANCH_FILE,
         fix_backbone: bool = False,
     ) -> None:
-        """Read a network from a folder.
+        """Read a network from a folder; ``fit`` then starts from it.
 
         What ``save`` wrote is rebuilt from the one file with its card. A folder without one is taken for the authors'
         files, of the architecture of this learner.
 
         Args:
-            ensemble_size: number of branches to take, at most as many as there are.
+            ensemble_size: number of branches to take, at most as many as there are; None takes all.
             path_to_saved_network: the folder.
             file_name_base_network, file_name_conv_branch: names of the authors' files, ``{}`` for the branch's number.
             fix_backbone: freeze everything but the heads for valence and arousal.
@@ -319,77 +298,32 @@ class FacialEmotionLearner(Learner):
         Raises:
             EmotionError: a file is missing, damaged, of another network, or there are fewer branches.
         """
-        folder = Path(path_to_saved_network)
-        if not folder.is_dir():
-            raise EmotionError(f"there is no folder {folder}: give the one that save() wrote, or the authors' files")
-        if cards := sorted(folder.glob("*.safetensors")):
-            own = folder / f"{self.config.name_experiment}.safetensors"
-            if own not in cards and len(cards) > 1:
-                raise EmotionError(f"{folder} holds several networks: name one with name_experiment")
-            model, card = load_network(own if own in cards else cards[0])
-            if model.config.branches < ensemble_size:
+        folder = check_folder(path_to_saved_network, ("the one that save() wrote", "the authors' files"))
+        saved = self._load_network(folder)
+        if saved is not None:
+            model, card = saved
+            if not isinstance(model, Esr):
+                raise EmotionError(f"{folder} holds a network of type {card.architecture['type']}, expected an ESR")
+            count = ensemble_size or model.config.branches
+            if model.config.branches < count:
                 raise EmotionError(
-                    f"{folder} holds {model.config.branches} branches, ensemble_size asks for {ensemble_size}: "
+                    f"{folder} holds {model.config.branches} branches, ensemble_size asks for {count}: "
                     f"load it with ensemble_size={model.config.branches}"
                 )
-            model.keep_branches(ensemble_size)
-            self.labels, self._training = tuple(card.labels), card.training or {"data": "unknown"}
-            self._affect = card.affect
+            model.keep_branches(count)
+            self.labels = tuple(card.labels)
+            self._training, self._affect = card.training or {"data": "unknown"}, card.affect
         else:
-            config = replace(self._architecture, branches=ensemble_size)
+            count = ensemble_size or _count_files(folder, file_name_conv_branch)
+            config = replace(self._architecture, branches=count)
             model = load_original(folder, config, file_name_base_network, file_name_conv_branch)
             self._training, self._affect = {"data": "unknown"}, "as in the files of its authors"
-        self.model, self._architecture = model.to(self.device), model.config
-        self.classifier = None
+        self._use(model)
+        self._architecture = model.config
+        self._start, self._start_training = self.model, self._training
         if fix_backbone:
             for parameter_name, parameter in self.model.named_parameters():
                 parameter.requires_grad = "fc_dimensional" in parameter_name
-
-    def optimize(
-        self,
-        do_constant_folding: bool = False,
-        precision: str = "float32",
-        calibration: FaceDataset | None = None,
-        measure_on: FaceDataset | None = None,
-    ) -> dict[str, Any]:
-        """Export to ONNX, compare with torch by value, and let ``infer`` and ``eval`` use the result.
-
-        Args:
-            do_constant_folding: compute what does not depend on the input now rather than at every start.
-            precision: 'float32', 'float16' (for GPUs) or 'int8' (for CPUs; needs ``calibration``).
-            calibration: some hundred faces of the training data, of all classes.
-            measure_on: faces with classes; the result then tells the accuracy before and after.
-
-        Returns:
-            {"path", "precision", "size_mb"} and, with ``measure_on``, "accuracy", "accuracy_torch", "loss" in points.
-
-        Raises:
-            EmotionError: another precision, no calibration faces, or the export differs from torch.
-        """
-        from emotion_core.export.quantize import export_as
-        from emotion_core.runtime.session import FaceClassifier
-
-        folder, name = Path(self.config.temp_path), self.config.name_experiment
-        folder.mkdir(parents=True, exist_ok=True)
-        chosen = folder / (f"{name}.onnx" if precision == "float32" else f"{name}_{precision}.onnx")
-        try:
-            card = self._card(name, self.model)
-            export_as(precision, self.model.cpu(), card, chosen, calibration, do_constant_folding)
-        finally:
-            self.model.to(self.device)
-        result: dict[str, Any] = {"path": str(chosen), "precision": precision}
-        result["size_mb"] = round(chosen.stat().st_size / 1e6, 2)
-        before = None if measure_on is None else self._accuracy(TorchNetwork(self.model), measure_on)
-        self._exported, self.classifier = chosen, FaceClassifier(chosen, threads=0)
-        if before is not None:
-            assert measure_on is not None
-            after = self._accuracy(self.classifier, measure_on)
-            result |= {
-                "accuracy": round(after, 2),
-                "accuracy_torch": round(before, 2),
-                "loss": round(before - after, 2),
-            }
-        return result
 
     @staticmethod
     def download(path: str | Path = "temp", mode: str = "data", url: str | None = None) -> Path:
@@ -420,15 +354,41 @@ class FacialEmotionLearner(Learner):
         return files[0] if len(files) == 1 else files[0].parent
 
     def _accuracy(self, network: Network, data: FaceDataset) -> float:
-        size = self.model.config
-        output = run_network(network, data, size.input_size, size.in_channels)
+        output = run_network(network, data, inputs_of(self.model)[0])
         return evaluate_categories(output, data, self.labels, "vote").ensemble.accuracy
+
+    def _card(self, name: str, model: nn.Module) -> ModelCard:
+        return describe(
+            entry_of(model),
+            name,
+            self.labels,
+            licence="that of the data it was trained on",
+            affect=self._affect,
+            training=self._training,
+        )
+
+    def _default(self, data: FaceDataset | None, kind: str, split: int) -> FaceDataset:
+        """What was given, or AffectNet when nothing was: an empty dataset is not nothing."""
+        return self._affectnet(kind, split) if data is None else data
 
     def _affectnet(self, kind: str, split: int) -> FaceDataset:
         from emotion_core.data.affectnet import AffectNetCategorical, AffectNetDimensional
 
         reader = AffectNetCategorical if kind == CATEGORICAL else AffectNetDimensional
         return reader(idx_set=split, base_path_to_affectnet=self.config.base_path_to_dataset)
+
+    def _folder(self) -> Path:
+        """Where the training's files lie. A tuning alone gets a folder of its own below that of the branches."""
+        folder = Path(self.config.base_path_experiment) / self.config.name_experiment
+        path = folder / checkpoint.CHECKPOINT
+        if self.config.categorical_train or not path.is_file():
+            return folder
+        other = checkpoint.load(path, "cpu", memory_map=True)["fingerprint"]
+        return folder / TUNING if other.get("settings", {}).get("categorical") else folder
+
+    def _trained_branches(self) -> int:
+        assert self._start is not None
+        return len(self._start.branches())
 
     def _from_states(self, states: Sequence[Mapping[str, torch.Tensor]]) -> Esr:
         if len(states) < 2:
@@ -442,27 +402,15 @@ class FacialEmotionLearner(Learner):
             raise EmotionError(f"the weights in state_dicts do not fit the network ({reason})") from None
         return model.eval()
 
-    def _card(self, name: str, model: Esr) -> ModelCard:
-        config = model.config
-        return ModelCard(
-            name=name,
-            architecture=architecture_of(model),
-            input_size=config.input_size,
-            channels=config.in_channels,
-            colour=COLOURS[config.in_channels],
-            labels=self.labels,
-            licence="that of the data it was trained on",
-            affect=self._affect,
-            training=self._training,
-        )
+
+def _count_files(folder: Path, pattern: str) -> int:
+    """Number of branches whose files are there, at least 1."""
+    count = 1
+    while (folder / pattern.format(count + 1)).is_file():
+        count += 1
+    return count
 
 
-def _signature() -> inspect.Signature:
-    """What ``help`` shows: every setting with its default, which is written down in FacialLearnerConfig only."""
-    kind = inspect.Parameter.KEYWORD_ONLY
-    settings = [inspect.Parameter(f.name, kind, default=f.default) for f in fields(FacialLearnerConfig)]
-    more = [("diversity", None), ("architecture", None), ("labels", AFFECTNET)]
-    return inspect.Signature(settings + [inspect.Parameter(name, kind, default=value) for name, value in more])
-
-
-FacialEmotionLearner.__signature__ = _signature()  # type: ignore[attr-defined]
+FacialEmotionLearner.__signature__ = FacialLearnerConfig.signature(  # type: ignore[attr-defined]
+    diversity=None, preset=None, architecture=None, labels=AFFECTNET
+)

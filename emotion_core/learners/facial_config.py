@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from emotion_core.errors import EmotionError
+from emotion_core.learners.base import LearnerConfig
 from emotion_core.models.esr import EsrConfig
 from emotion_core.training.esr_branchwise_config import BranchwiseConfig
-
-DEVICES = ("cpu", "cuda")
+from emotion_core.training.settings import check_ranges
 
 
 @dataclass(frozen=True)
-class FacialLearnerConfig:
+class FacialLearnerConfig(LearnerConfig):
     """Names and defaults are those that OpenDR documents; what is below ``diversify`` is added here.
 
     Attributes:
         lr: initial learning rate of a new branch.
         batch_size: faces in a step.
-        temp_path: folder of the exported networks.
-        device: 'cuda' or 'cpu'.
-        device_ind: CUDA devices. One process uses the first; several GPUs take ``torchrun``.
         validation_interval: epochs between two validations.
         max_training_epoch: epochs of each branch.
         momentum: of the gradient descent.
@@ -34,19 +30,25 @@ class FacialLearnerConfig:
         max_tuning_epoch: epochs of the tuning.
         diversify: ESR*: attention after every layer, kept apart between branches.
         max_first_branch_epoch: epochs of the first branch, when not ``max_training_epoch``.
-        freeze_older_branches: the base and the older branches stay as they are when one is added, as for CK+.
+        older_lr_share: the base and the older branches learn at this share of ``lr`` when one is added.
+        freeze_older_branches: they stay as they are, as for CK+.
+        lr_step_epochs, lr_step_factor: the rates are multiplied by the factor after so many epochs, again and again,
+            anew for each branch.
         images_per_class: most faces of a class (or quadrant) in the subset that each branch sees.
         tuning_lr: learning rate of the tuning.
-        bfloat16: mixed precision.
+        amp: mixed precision, 'none', 'bfloat16' or (on CUDA) 'float16'.
+        bfloat16: the same as amp='bfloat16'.
+        ema_decay: above 0, an exponential moving average of the weights is measured and kept.
+        clip_norm: above 0, longer gradients are shortened to this norm.
+        patience: above 0, a branch ends early after so many validations without a better one.
         workers: processes that read faces.
         seed: decides everything random.
+
+    PRESETS hold what the authors do: 'affectnet', and 'ferplus', for which weights of AffectNet are loaded first.
     """
 
     lr: float = 0.1
     batch_size: int = 32
-    temp_path: str = "temp"
-    device: str = "cuda"
-    device_ind: tuple[int, ...] = (0,)
     validation_interval: int = 1
     max_training_epoch: int = 2
     momentum: float = 0.9
@@ -59,65 +61,73 @@ class FacialLearnerConfig:
     max_tuning_epoch: int = 1
     diversify: bool = False
     max_first_branch_epoch: int | None = None
+    older_lr_share: float = 0.1
     freeze_older_branches: bool = False
+    lr_step_epochs: int = 10
+    lr_step_factor: float = 0.5
     images_per_class: int = 5000
     tuning_lr: float = 0.01
+    amp: str = "none"
     bfloat16: bool = False
+    ema_decay: float = 0.0
+    clip_norm: float = 0.0
+    patience: int = 0
     workers: int = 0
     seed: int = 0
 
+    OTHER_NAMES: ClassVar = {"diversity": "diversify"}
+    PRESETS: ClassVar = {
+        "affectnet": {
+            "categorical_train": True,
+            "dimensional_finetune": True,
+            "max_first_branch_epoch": 50,
+            "max_training_epoch": 20,
+            "max_tuning_epoch": 20,
+        },
+        "ferplus": {
+            "categorical_train": True,
+            "dimensional_finetune": False,
+            "lr": 0.1,
+            "older_lr_share": 0.2,
+            "lr_step_epochs": 10,
+            "lr_step_factor": 0.75,
+            "max_first_branch_epoch": 100,
+            "max_training_epoch": 60,
+        },
+    }
+
     def __post_init__(self) -> None:
-        if self.device not in DEVICES:
-            raise EmotionError(f"unknown device {self.device!r}: use one of {', '.join(DEVICES)}")
-        if not self.device_ind or any(not isinstance(i, int) or i < 0 for i in self.device_ind):
-            raise EmotionError(f"device_ind must list CUDA devices such as [0], got {list(self.device_ind)}")
-        for name in ("max_training_epoch", "max_tuning_epoch", "ensemble_size"):
-            if getattr(self, name) < 1:
-                raise EmotionError(f"{name} must be at least 1, got {getattr(self, name)}")
+        super().__post_init__()
+        check_ranges(self, max_training_epoch="[1, inf)", max_tuning_epoch="[1, inf)", ensemble_size="[1, inf)")
+        if self.max_first_branch_epoch is not None and self.max_first_branch_epoch < 1:
+            raise EmotionError(f"max_first_branch_epoch must be at least 1, got {self.max_first_branch_epoch}")
         if not self.name_experiment or "/" in self.name_experiment:
             raise EmotionError(f"name_experiment must be a folder's name, got {self.name_experiment!r}")
+        if self.bfloat16 and self.amp == "float16":
+            raise EmotionError("bfloat16=True and amp='float16' contradict each other: give one of them")
         if self.categorical_train or self.dimensional_finetune:
             self.training(EsrConfig(branches=self.ensemble_size))  # raises for what is out of range
 
-    @classmethod
-    def from_arguments(cls, arguments: dict[str, Any], diversity: bool | None = None) -> FacialLearnerConfig:
-        """From the learner's arguments; ``diversity`` is the other documented name of ``diversify``.
-
-        Raises:
-            EmotionError: an argument is unknown, out of range, or contradicts another; the message says what to do.
-        """
-        known = [item.name for item in fields(cls)]
-        for name in arguments:
-            if name not in known:
-                close = difflib.get_close_matches(name, [*known, "diversity"], 1, 0.4)
-                hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(known)}"
-                raise EmotionError(f"FacialEmotionLearner has no argument {name!r}: {hint}")
-        if diversity is not None:
-            if "diversify" in arguments and arguments["diversify"] != diversity:
-                raise EmotionError("diversify and diversity are two names of one setting and differ: give one of them")
-            arguments = {**arguments, "diversify": diversity}
-        if "device_ind" in arguments:
-            given = arguments["device_ind"]
-            arguments = {**arguments, "device_ind": (given,) if isinstance(given, int) else tuple(given)}
-        return cls(**arguments)
-
     def training(self, model: EsrConfig) -> BranchwiseConfig:
         """How a network is trained with these settings."""
+        same: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in (
+                "batch_size", "lr", "tuning_lr", "momentum", "validation_interval", "ema_decay", "clip_norm",
+                "patience", "workers", "seed",
+            )
+        }  # fmt: skip
         return BranchwiseConfig(
+            **same,
             model=model,
             categorical=self.categorical_train,
             dimensional=self.dimensional_finetune,
             first_epochs=self.max_first_branch_epoch or self.max_training_epoch,
             later_epochs=self.max_training_epoch,
             tuning_epochs=self.max_tuning_epoch,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            older_lr=0.0 if self.freeze_older_branches else BranchwiseConfig.older_lr,
-            tuning_lr=self.tuning_lr,
-            momentum=self.momentum,
+            older_lr=0.0 if self.freeze_older_branches else self.older_lr_share,
+            step_epochs=self.lr_step_epochs,
+            step_factor=self.lr_step_factor,
             per_class=self.images_per_class,
-            validation_interval=self.validation_interval,
-            bfloat16=self.bfloat16,
-            workers=self.workers,
-            seed=self.seed,
+            amp="bfloat16" if self.bfloat16 else self.amp,
         )

@@ -1,51 +1,49 @@
-"""How a branch-by-branch training went, as a picture."""
+"""How a training went, as a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emotion_core.dependencies import matplotlib_apart
 from emotion_core.store.files import atomic_write
 
+Row = Mapping[str, Any]
 
-def plot_training(rows: Sequence[Any], path: str | Path) -> Path:
-    """Write a PNG: the loss above, below it the accuracy of the ensemble and of each branch, over the epochs.
+STAGES = {"categorical": "Branches", "dimensional": "Valence and arousal"}
+"""Titles of the stages of a training branch by branch; a training of one kind of stage needs none."""
+NAMES = {"valid_accuracy": "accuracy", "branch_accuracy": "mean of the branches", "macro_f1": "macro F1"}
 
-    A dotted line marks where a branch was added; the epochs that tuned valence and arousal have a picture of their
-    own on the right, their errors below the loss.
+
+def plot_training(rows: Sequence[Row], path: str | Path) -> Path:
+    """Write a PNG: the training loss above, below it what was measured on the validation data, over the epochs.
+
+    The accuracy of an ensemble is drawn with that of each branch; a dotted line marks where a branch was added. Epochs
+    that tuned valence and arousal have a picture of their own on the right.
 
     Args:
-        rows: of ``emotion_core.training.history.History``.
+        rows: one mapping an epoch, as in ``emotion_core.training.history.History``.
     """
-    matplotlib_apart()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    parts = [[r for r in rows if r.stage == "categorical"], [r for r in rows if r.stage == "dimensional"]]
-    shown = [part for part in parts if part] or [[]]
-    figure = Figure(figsize=(4.5 + 5.0 * len(shown), 6.5), dpi=110, layout="constrained")
+    kinds = list(dict.fromkeys(row.get("stage", "") for row in rows)) or [""]
+    figure = Figure(figsize=(4.5 + 5.0 * len(kinds), 6.5), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.subplots(2, len(shown), squeeze=False, sharex="col", width_ratios=[2, 1][: len(shown)])
-    for column, part in enumerate(shown):
+    grid = figure.subplots(2, len(kinds), squeeze=False, sharex="col", width_ratios=[2] + [1] * (len(kinds) - 1))
+    for column, kind in enumerate(kinds):
+        part = [row for row in rows if row.get("stage", "") == kind]
         loss, measured = grid[0][column], grid[1][column]
         epochs = range(1, len(part) + 1)
-        loss.plot(epochs, [r.train_loss for r in part], color="#444444", marker=".", label="training loss")
-        loss.set_ylabel("loss, summed over branches")
+        loss.plot(epochs, [row["train_loss"] for row in part], color="#444444", marker=".", label="training loss")
+        loss.set_title(STAGES.get(kind, kind), loc="left")
+        loss.set_ylabel("loss, summed over branches" if kind in STAGES else "loss")
         measured.set_xlabel("epoch")
-        if part is parts[0]:
-            loss.set_title("Branches", loc="left")
-            _accuracies(measured, part)
-            for x in [x for x, a, b in zip(epochs, part, part[1:], strict=False) if b.branches > a.branches]:
+        (_errors if kind == "dimensional" else _accuracies)(measured, part)
+        for x, before, after in zip(epochs, part, part[1:], strict=False):
+            if after.get("branches", 0) > before.get("branches", 0):
                 for axes in (loss, measured):
                     axes.axvline(x + 0.5, color="#bbbbbb", linestyle=":", linewidth=1)
-        else:
-            loss.set_title("Valence and arousal", loc="left")
-            for name, colour in (("valence", "#1f77b4"), ("arousal", "#d62728")):
-                values = [getattr(r, f"rmse_{name}") for r in part]
-                measured.plot(epochs, values, color=colour, marker=".", label=name)
-            measured.set_ylabel("validation RMSE")
         for axes in (loss, measured):
             axes.spines[["top", "right"]].set_visible(False)
             axes.xaxis.get_major_locator().set_params(integer=True)
@@ -56,18 +54,32 @@ def plot_training(rows: Sequence[Any], path: str | Path) -> Path:
     return Path(path)
 
 
-def _accuracies(axes: Any, rows: Sequence[Any]) -> None:
-    """The ensemble thick, each branch thin, from its first epoch on."""
+def _errors(axes: Any, rows: Sequence[Row]) -> None:
+    for name, colour in (("valence", "#1f77b4"), ("arousal", "#d62728")):
+        axes.plot(*_points(rows, f"rmse_{name}"), color=colour, marker=".", label=name)
+    axes.set_ylabel("validation RMSE")
+
+
+def _accuracies(axes: Any, rows: Sequence[Row]) -> None:
+    """The whole network thick; each branch of an ensemble, or their mean, and other figures thin."""
     import matplotlib
 
-    measured = [(x, r) for x, r in enumerate(rows, 1) if r.valid_accuracy == r.valid_accuracy]
-    count = max((len(r.branch_accuracy) for _, r in measured), default=0)
+    branches = [row.get("branch_accuracy") for row in rows]
+    count = max((len(values) for values in branches if isinstance(values, tuple)), default=0)
     colours = matplotlib.colormaps["viridis"]
     for i in range(count):
-        points = [(x, r.branch_accuracy[i]) for x, r in measured if i < len(r.branch_accuracy)]
+        points = [(x, v[i]) for x, v in enumerate(branches, 1) if isinstance(v, tuple) and i < len(v)]
         colour = colours(0.15 + 0.7 * i / max(1, count - 1))
         axes.plot(*zip(*points, strict=True), color=colour, linewidth=1, label=f"branch {i + 1}")
-    points = [(x, r.valid_accuracy) for x, r in measured]
-    if points:
-        axes.plot(*zip(*points, strict=True), color="black", linewidth=2, label="ensemble (vote)")
+    for name in ("branch_accuracy", "macro_f1"):
+        if not count and any(name in row for row in rows):
+            axes.plot(*_points(rows, name), color="#1f77b4", linewidth=1, label=NAMES[name])
+    whole = "ensemble (vote)" if count else NAMES["valid_accuracy"]
+    axes.plot(*_points(rows, "valid_accuracy"), color="black", linewidth=2, label=whole)
     axes.set_ylabel("validation accuracy, %")
+
+
+def _points(rows: Sequence[Row], name: str) -> tuple[list[int], list[float]]:
+    """Epochs, counted from 1, and the values of a column, where something was measured."""
+    pairs = [(x, row[name]) for x, row in enumerate(rows, 1) if name in row and row[name] == row[name]]  # no NaN
+    return [x for x, _ in pairs], [value for _, value in pairs]

@@ -15,10 +15,11 @@ from emotion_core.training.cpu import pixels_apart
 
 @torch.no_grad()
 def predict(model: Esr, faces: NDArray[np.uint8], batch_size: int = 256) -> Tensor:
-    """Logits (N, branches, classes) of grey faces (N, S, S) uint8, in eval mode."""
+    """Logits (N, branches, classes) of grey faces (N, S, S) uint8, in eval mode; on the CPU, wherever the model is."""
     model.eval()
+    device = next(model.parameters()).device
     tensors = torch.from_numpy(np.ascontiguousarray(faces))[:, None].split(batch_size)
-    return torch.cat([model(pixels_apart(batch.float() / 255)).logits for batch in tensors])
+    return torch.cat([model(pixels_apart(batch.to(device).float() / 255)).logits.cpu() for batch in tensors])
 
 
 @torch.no_grad()

@@ -9,10 +9,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from emotion_core.errors import EmotionError
+from emotion_core.training.settings import check_ranges
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Strength of each augmentation; zero switches one off."""
+    """Strength of each augmentation; zero switches one off, scale and gamma 1.
+
+    Raises:
+        EmotionError: a value is out of range.
+    """
 
     flip: float = 0.5
     """Probability of a mirror image."""
@@ -32,6 +39,14 @@ class AugmentConfig:
     """Probability of covering a rectangle with noise."""
     erase_side: float = 0.35
     """Largest side of that rectangle as a share of the face."""
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self, flip="[0, 1]", rotation_deg="[0, 180]", scale="[1, 4]", translate="[0, 1]", gamma="[1, 10]",
+            brightness="[0, 1]", contrast="[0, 1]", erase="[0, 1]", erase_side="[0.1, 1]",
+        )  # fmt: skip
+        if not isinstance(self.only_enlarge, bool):
+            raise EmotionError(f"only_enlarge must be true or false, got {self.only_enlarge!r}")
 
     def calmed(self) -> AugmentConfig:
         """Half as strong and without erasing, for the end of a training: closer to the faces that will be seen.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _GIB = 1 << 30
@@ -32,3 +33,10 @@ def pixels_apart(faces: Tensor) -> Tensor:
     first and largest layer is slow.
     """
     return faces.squeeze(1).unsqueeze(-1).permute(0, 3, 1, 2)
+
+
+def channels_last(model: nn.Module) -> None:
+    """Give a network the memory layout that convolutions are fastest in on a CPU."""
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

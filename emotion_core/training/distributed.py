@@ -7,8 +7,30 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from emotion_core.errors import EmotionError
+
+DEVICES = ("cpu", "cuda")
+
+
+def find_device(name: str | torch.device) -> torch.device:
+    """The device with this name: 'cpu', 'cuda' or 'cuda:1'.
+
+    Raises:
+        EmotionError: it is no such name, or torch finds no such device.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in DEVICES:
+        raise EmotionError(f"unknown device {str(name)!r}: use one of {', '.join(DEVICES)}")
+    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+        found = f"{count} of them" if count else "no CUDA device"
+        raise EmotionError(f"device '{device}' is asked for, but torch finds {found}: use 'cpu', or mend the driver")
+    return device
 
 
 class Processes:
@@ -24,7 +46,7 @@ class Processes:
 
     def __init__(self, device: str | torch.device = "cpu") -> None:
         self.rank, self.count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        self.device = torch.device(device)
+        self.device = find_device(device)
         if self.count == 1:
             return
         if self.device.type == "cuda":
@@ -64,3 +86,18 @@ class Processes:
         tensor = torch.tensor(value, dtype=torch.float64, device=self.device)
         distributed.broadcast(tensor, 0)
         return float(tensor)
+
+    def merge(self, values: Tensor, seen: Tensor) -> Tensor:
+        """What each process knows of its own samples, put together; the present value where nobody saw a sample.
+
+        Args:
+            values: (N,) of all samples.
+            seen: (N,) bool, those that this process has looked at. No two processes look at the same one.
+        """
+        if self.count == 1:
+            return values
+        known = torch.where(seen, values, 0.0).to(self.device)
+        counts = seen.to(self.device, torch.int32)
+        distributed.all_reduce(known)
+        distributed.all_reduce(counts)
+        return torch.where(counts.cpu() > 0, known.cpu(), values)

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from emotion_core.errors import EmotionError
 from emotion_core.models.esr import EsrConfig
 from emotion_core.training.augment import PAPER, AugmentConfig
+from emotion_core.training.loop_config import LoopConfig
+from emotion_core.training.settings import check_ranges
+from emotion_core.training.task import Stage
 
 CATEGORICAL, DIMENSIONAL = "categorical", "dimensional"
 
 
 @dataclass(frozen=True)
-class BranchwiseConfig:
-    """What determines the trained weights, besides the data; the defaults are the authors' for AffectNet."""
+class EsrStage(Stage):
+    """One part of the training: 'categorical' or 'dimensional', its epochs, and the size of the ensemble."""
+
+    branches: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.branches} {'branch' if self.branches == 1 else 'branches'}"
+
+
+@dataclass(frozen=True)
+class BranchwiseConfig(LoopConfig):
+    """What determines the trained weights, besides the data; the defaults are the authors' for AffectNet.
+
+    Raises:
+        EmotionError: a value is out of range, or nothing is to be trained.
+    """
 
     model: EsrConfig = field(default_factory=EsrConfig)
     categorical: bool = True
@@ -36,40 +54,29 @@ class BranchwiseConfig:
     """The rate is multiplied by step_factor every step_epochs, anew for each branch."""
     per_class: int = 5000
     """Most faces of a class in a branch's subset, and of a quadrant of the plane in the tuning's."""
-    validation_interval: int = 1
+    keep_best: bool = True
     augment: AugmentConfig = PAPER
-    bfloat16: bool = False
-    """Compute in bfloat16 where that is safe, weights stay float32."""
     workers: int = 0
-    """Processes that read faces."""
-    seed: int = 0
+    """Processes that read faces; they decide nothing."""
 
     def __post_init__(self) -> None:
-        for name, low in (
-            ("first_epochs", 1), ("later_epochs", 1), ("tuning_epochs", 1), ("batch_size", 1), ("step_epochs", 1),
-            ("per_class", 1), ("validation_interval", 1), ("workers", 0), ("seed", 0), ("older_lr", 0),
-        ):  # fmt: skip
-            if getattr(self, name) < low:
-                raise EmotionError(f"{name} must be at least {low}, got {getattr(self, name)}")
-        for name in ("lr", "tuning_lr", "step_factor"):
-            if not getattr(self, name) > 0:
-                raise EmotionError(f"{name} must be positive, got {getattr(self, name)}")
-        if not 0 <= self.momentum < 1:
-            raise EmotionError(f"momentum must be in [0, 1), got {self.momentum}")
+        super().__post_init__()
+        check_ranges(
+            self, first_epochs="[1, inf)", later_epochs="[1, inf)", tuning_epochs="[1, inf)", batch_size="[1, inf)",
+            lr="(0, inf)", older_lr="[0, inf)", tuning_lr="(0, inf)", momentum="[0, 1)", step_epochs="[1, inf)",
+            step_factor="(0, inf)", per_class="[1, inf)", workers="[0, inf)",
+        )  # fmt: skip
         if not (self.categorical or self.dimensional):
             raise EmotionError("nothing to train: switch categorical or dimensional training on")
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[EsrStage]:
         """What is trained, in order."""
         counts = range(1, self.model.branches + 1) if self.categorical else ()
-        stages = [Stage(CATEGORICAL, n, self.first_epochs if n == 1 else self.later_epochs) for n in counts]
-        return stages + [Stage(DIMENSIONAL, self.model.branches, self.tuning_epochs)] * self.dimensional
+        stages = [EsrStage(CATEGORICAL, self.first_epochs if n == 1 else self.later_epochs, n) for n in counts]
+        return stages + [EsrStage(DIMENSIONAL, self.tuning_epochs, self.model.branches)] * self.dimensional
 
-
-@dataclass(frozen=True)
-class Stage:
-    """One part of the training: ``kind``, size of the ensemble, number of epochs."""
-
-    kind: str
-    branches: int
-    epochs: int
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary of what decides the result."""
+        settings = asdict(self)
+        del settings["workers"]
+        return settings

@@ -1,282 +1,220 @@
 """Joint training of all branches of an ESR on faces with label distributions.
 
 All branches learn at once, from one pass through the shared base, which suits a small network and a label
-distribution for every face. Results of every run lie in one folder: ``checkpoint.pt`` (to resume), ``history.csv``,
-TensorBoard events, and at the end ``model.safetensors`` with ``model.json``.
+distribution for every face. The result is ``model.safetensors`` with its card.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
 
 from emotion_core.data.dataset import FaceSet
+from emotion_core.data.relabel import relabelled
 from emotion_core.errors import EmotionError
-from emotion_core.models.esr import Esr
-from emotion_core.store.card import ModelCard
-from emotion_core.store.files import atomic_write
+from emotion_core.export.weights import save_network
+from emotion_core.models.esr import Esr, EsrOutput
+from emotion_core.models.registry import describe, entry_of, inputs_of
 from emotion_core.training.affect import fit_affect, predict
-from emotion_core.training.augment import augment
-from emotion_core.training.cpu import pixels_apart, reuse_freed_memory
+from emotion_core.training.augment import AugmentConfig, augment
+from emotion_core.training.cpu import channels_last, pixels_apart
+from emotion_core.training.distributed import Processes
 from emotion_core.training.esr_joint_config import EsrTrainingConfig
+from emotion_core.training.fingerprint import of_data, of_weights
+from emotion_core.training.loop import Loop
+from emotion_core.training.schedules import warm_cosine
+from emotion_core.training.task import Batch, Clock, Measured, Schedule, Stage, Task
+from emotion_core.training.trained import Teachers, load_start
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.pt"
-HISTORY = "history.csv"
 LICENCE = "Apache-2.0; trained on FER2013 images, whose own terms apply"
-COLUMNS = ("epoch", "lr", "train_loss", "valid_accuracy", "branch_accuracy", "seconds")
+ASK_AT_ONCE = 256
+"""Most faces that a teacher sees at a time."""
 
 
-@dataclass
-class EpochResult:
-    """One row of history.csv; accuracies in percent, of the averaged weights on the validation split."""
-
-    epoch: int
-    lr: float
-    train_loss: float
-    valid_accuracy: float
-    branch_accuracy: float
-    seconds: float
-
-
-class EsrTrainer:
-    """Trains one ESR; ``run`` may be interrupted at any time and goes on from the last finished epoch.
+class EsrJointTask(Task):
+    """All branches at once.
 
     Args:
         config: see EsrTrainingConfig.
-        train, valid: faces to learn from and to report on.
-        out: folder for the results; made when missing.
+        train, valid: faces to learn from and to report on; grey, of the network's size. When the validation faces, or
+            the network to start from, have the same labels in another order, they are put into one.
         init: a ``model.safetensors`` of the same architecture to start from, in place of random weights.
-        teachers: ``model.safetensors`` of any ESR with the same input, whose mean probabilities are mixed into the
-            targets.
+        teachers: ``model.safetensors`` with the same input, whose mean probabilities are mixed into the targets.
 
     Raises:
-        EmotionError: the folder holds a checkpoint of another configuration or of other data.
+        EmotionError: network, data, start and teachers do not fit together.
     """
+
+    name = "esr_joint"
+    columns = ("epoch", "lr", "train_loss", "valid_accuracy", "branch_accuracy", "seconds")
 
     def __init__(
         self,
         config: EsrTrainingConfig,
         train: FaceSet,
         valid: FaceSet,
-        out: str | Path,
         init: str | Path | None = None,
         teachers: Sequence[str | Path] = (),
     ) -> None:
-        if config.model.num_classes != len(train.labels):
-            raise EmotionError(f"the network has {config.model.num_classes} classes, the data {len(train.labels)}")
-        if config.model.in_channels != 1 or config.model.input_size != train.faces.shape[-1]:
-            raise EmotionError(
-                f"the network takes {config.model.in_channels}x{config.model.input_size}x{config.model.input_size} "
-                f"faces, the data has 1x{train.faces.shape[1]}x{train.faces.shape[2]}"
-            )
-        if len(train) < config.batch_size:
-            raise EmotionError(f"batch_size {config.batch_size} is larger than the training set of {len(train)} faces")
-        self.config, self.train, self.valid, self.out = config, train, valid, Path(out)
-        self.out.mkdir(parents=True, exist_ok=True)
+        _check_fit(config, train, valid)
         torch.manual_seed(config.seed)
-        self.model = _channels_last(Esr(config.model))
+        self.config: EsrTrainingConfig = config
+        self.model: Esr = Esr(config.model)
         self.init: dict[str, Any] = {}
+        labels, start = train.labels, "random"
         if init is not None:
-            self.init = self._start_from(Path(init))
-        self.average = _channels_last(Esr(config.model)).eval()
-        self.average.load_state_dict(self.model.state_dict())
-        self.optimizer = torch.optim.SGD(
-            _parameter_groups(self.model, config),
-            lr=config.lr,
-            momentum=config.momentum,
-            nesterov=config.momentum > 0,
-        )
-        self.history: list[EpochResult] = []
-        self._faces = torch.from_numpy(train.faces)[:, None]
-        self._targets = torch.from_numpy(train.distributions)
-        self.teachers: list[dict[str, Any]] = []
-        self._last_loss = torch.full((len(train),), torch.inf)  # of each face, when it was last seen
-        self._steps = 0
-        if not self._resume() and teachers:
-            self.teachers = self._learn_from([Path(path) for path in teachers])
+            card = load_start(init, self.model)
+            self.init, labels, start = card.training, card.labels, of_weights(self.model.state_dict())
+        channels_last(self.model)
+        self.train = _faces(train, labels, "the training faces", "the network" if init else "the data")
+        self.valid = _faces(valid, labels, "the validation faces", "the training faces")
+        self.teachers = Teachers(teachers)
+        self.taught: list[dict[str, Any]] = []
+        self._start = start
+        self._faces = torch.from_numpy(self.train.faces)[:, None]
+        self.targets = torch.from_numpy(self.train.distributions)
+        self.last_loss = torch.full((len(train),), torch.inf)  # of each face, when it was last seen
+        self._seen = torch.zeros(len(train), dtype=torch.bool)  # by this process in this epoch
 
-    def run(self, on_step: Callable[[float, float], None] | None = None) -> list[EpochResult]:
-        """Train until ``config.epochs``; returns the history.
+    def stages(self) -> list[Stage]:
+        """One."""
+        return [Stage("training", self.config.epochs)]
 
-        Args:
-            on_step: called with (epochs done, loss) after each step, for a progress bar.
-        """
-        from torch.utils.tensorboard import SummaryWriter
+    def fingerprint(self) -> dict[str, Any]:
+        """See ``Task``."""
+        return {
+            "task": self.name,
+            "settings": self.config.to_dict(),
+            "training faces": of_data(self.train, self.train.distributions),
+            "validation faces": of_data(self.valid),
+            "starting weights": self._start,
+            "teachers": self.teachers.hashes,
+        }
 
-        reuse_freed_memory()
-        with SummaryWriter(str(self.out / "tensorboard")) as board:
-            for epoch in range(len(self.history), self.config.epochs):
-                start = time.perf_counter()
-                loss = self._train_epoch(epoch, on_step)
-                accuracy, branch_accuracy = self._validate()
-                lr = self.optimizer.param_groups[-1]["lr"]
-                result = EpochResult(epoch + 1, lr, loss, accuracy, branch_accuracy, time.perf_counter() - start)
-                self.history.append(result)
-                self._save()
-                for name in COLUMNS[1:]:
-                    board.add_scalar(name, getattr(result, name), epoch + 1)
-                log.info(
-                    "epoch %d/%d: loss %.4f, valid %.2f %% (branches %.2f %%), %.0f s",
-                    *(epoch + 1, self.config.epochs, loss, accuracy, branch_accuracy, result.seconds),
-                )
-        fit_affect(self.average, self.train)
-        return self.history
+    def epoch_seed(self, index: int, epoch: int) -> int:
+        """There is one stage only."""
+        return self.config.seed * 1_000_003 + epoch
 
-    def _start_from(self, path: Path) -> dict[str, Any]:
-        """Take over trained weights; returns how they were trained."""
-        from emotion_core.export.weights import load_network
+    def prepare(self, device: torch.device) -> None:
+        """Mix what the teachers see in the upright and the mirrored face into the targets."""
+        if not self.teachers:
+            return
 
-        network, card = load_network(path)
-        try:
-            self.model.load_state_dict(network.state_dict())
-        except RuntimeError:
-            raise EmotionError(f"{path} is a network of another architecture than the one to train") from None
-        return card.training
+        def views(mirrored: bool) -> Iterator[Tensor]:
+            for faces in self._faces.split(ASK_AT_ONCE):
+                yield pixels_apart((faces.flip(-1) if mirrored else faces).float() / 255)
 
-    def _learn_from(self, paths: list[Path]) -> list[dict[str, Any]]:
-        """Mix what the teachers see in the upright and the mirrored face into the targets; returns how they were
-        trained."""
-        from emotion_core.export.weights import load_network
+        both = (lambda: views(False)), (lambda: views(True))
+        said, self.taught = self.teachers.ask(both, inputs_of(self.model), self.train.labels, device)
+        self.targets = torch.lerp(self.targets, said, self.config.teacher_weight)
 
-        taught, views = [], torch.zeros_like(self._targets)
-        for path in paths:
-            network, card = load_network(path)
-            if not isinstance(network, Esr) or card.labels != self.train.labels:
-                raise EmotionError(f"{path} cannot be a teacher: it knows {', '.join(card.labels)}")
-            for faces in (self.train.faces, self.train.faces[..., ::-1]):
-                views += predict(network, faces).softmax(-1).mean(1)
-            taught.append(card.training)
-        self._targets = torch.lerp(self._targets, views / (2 * len(paths)), self.config.teacher_weight)
-        return taught
+    def optimizer(self, index: int) -> Optimizer:
+        """Weights decay, biases and batch normalisation do not; the base learns at lr / branches."""
+        config, groups = self.config, []
+        for module, lr in (
+            (self.model.base, config.lr / config.model.branches),
+            (self.model.convolutional_branches, config.lr),
+        ):
+            parameters = [p for name, p in module.named_parameters() if "fc_dimensional" not in name]
+            for decay in (True, False):
+                chosen = [p for p in parameters if (p.ndim > 1) == decay]
+                groups.append({"params": chosen, "lr": lr, "weight_decay": config.weight_decay * decay})
+        return SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
 
-    def _choose(self, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Indices of the faces of an epoch in random order, and the weight of each face of the data set."""
+    def schedule(self, index: int, optimizer: Optimizer, clock: Clock) -> Schedule:
+        """A warm-up and half a cosine, step by step."""
+        return warm_cosine(optimizer, clock, self.config.warmup)
+
+    def batches(self, index: int, epoch: int, processes: Processes) -> _Epoch:
+        """Faces of this epoch, augmented."""
+        generator = torch.Generator().manual_seed(self.epoch_seed(index, epoch))
+        order, weights = self.choose(epoch, generator)
+        order = torch.from_numpy(processes.share(order.numpy()))
+        if processes.rank:
+            generator.manual_seed(self.epoch_seed(index, epoch) + processes.rank)
+        calm = epoch >= self.config.epochs - self.config.calm_epochs
+        strength = self.config.augment.calmed() if calm else self.config.augment
+        self._seen.zero_()
+        return _Epoch(self, order, weights, strength, self.config.side(epoch), generator, processes.device)
+
+    def choose(self, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Indices of the faces of an epoch in random order, and the weight of each face of the dataset."""
         weights = torch.ones(len(self.train))
         kept = torch.ones(len(self.train), dtype=torch.bool)
         if epoch < self.config.epochs - self.config.unpruned_epochs and self.config.prune > 0:
-            easy = self._last_loss < self._last_loss[self._last_loss.isfinite()].mean()
+            easy = self.last_loss < self.last_loss[self.last_loss.isfinite()].mean()
             kept = ~easy | (torch.rand(len(self.train), generator=generator) >= self.config.prune)
             weights[easy] = 1 / (1 - self.config.prune)
         chosen = kept.nonzero()[:, 0]
         return chosen[torch.randperm(len(chosen), generator=generator)], weights
 
-    def _train_epoch(self, epoch: int, on_step: Callable[[float, float], None] | None) -> float:
-        # Everything random is drawn anew from (seed, epoch), so that a resumed run repeats an undisturbed one.
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
-        torch.manual_seed(self.config.seed * 1_000_003 + epoch)
-        order, weights = self._choose(epoch, generator)
-        calm = epoch >= self.config.epochs - self.config.calm_epochs
-        strength = self.config.augment.calmed() if calm else self.config.augment
-        self.model.train()
-        total, batch, side = 0.0, self.config.batch_size, self.config.side(epoch)
-        steps = max(1, len(order) // batch)
-        for i in range(steps):
-            chosen = order[i * batch : (i + 1) * batch]
-            faces = augment(self._faces[chosen].float() / 255, strength, generator, side)
-            targets = self._targets[chosen]
-            losses = distribution_loss(self.model(pixels_apart(faces)).logits, targets)
-            loss = (losses * weights[chosen]).mean()
-            factor = self._lr_factor((epoch + i / steps) / self.config.epochs)
-            for group in self.optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * factor
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            self._update_average()
-            # What is left of the loss when the network says exactly the target tells nothing about the network.
-            self._last_loss[chosen] = losses.detach() - self.config.model.branches * torch.special.entr(targets).sum(1)
-            total += loss.item()
-            if on_step is not None:
-                on_step(epoch + (i + 1) / steps, loss.item())
-        mean = total / steps
-        if not np.isfinite(mean):
-            raise EmotionError(f"the training loss is {mean} in epoch {epoch + 1}: use a smaller learning rate")
-        return mean
+    def batch(
+        self, chosen: Tensor, weights: Tensor, strength: AugmentConfig, side: int, generator: torch.Generator,
+        device: torch.device,
+    ) -> Batch:  # fmt: skip
+        """The faces with these indices, augmented and ``side`` pixels wide."""
+        faces = augment(self._faces[chosen].to(device).float() / 255, strength, generator, side)
+        return Batch(pixels_apart(faces), self.targets[chosen].to(device), weights[chosen].to(device), chosen)
 
-    def _lr_factor(self, progress: float) -> float:
-        """Share of the peak learning rate after this share of the training."""
-        rise = self.config.warmup
-        if progress < rise:
-            return max(progress / rise, 1e-3)
-        return 0.5 * (1 + float(np.cos(np.pi * (progress - rise) / (1 - rise))))
+    def loss(self, index: int, output: EsrOutput, batch: Batch) -> Tensor:
+        """Cross-entropy with the distributions, summed over branches; notes what is left of each face's loss."""
+        assert batch.weights is not None and batch.indices is not None
+        losses = distribution_loss(output.logits.float(), batch.targets)
+        # What is left of the loss when the network says exactly the target tells nothing about the network.
+        least = self.config.model.branches * torch.special.entr(batch.targets).sum(1)
+        self.last_loss[batch.indices] = (losses.detach() - least).cpu()
+        self._seen[batch.indices] = True
+        return (losses * batch.weights).mean()
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        self._steps += 1
-        decay = min(self.config.ema_decay, self._steps / (self._steps + 9))
-        for mean, value in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:
-                mean.copy_(value)
+    def end_epoch(self, processes: Processes) -> None:
+        """Every process needs the losses of all faces, to leave out the same ones."""
+        self.last_loss = processes.merge(self.last_loss, self._seen)
 
-    def _validate(self) -> tuple[float, float]:
+    def measure(self, index: int, model: nn.Module) -> Measured:
         """Accuracy of the ensemble's mean probability and mean accuracy of the branches, in percent."""
-        probabilities = predict(self.average, self.valid.faces).softmax(-1).numpy()
+        assert isinstance(model, Esr)
+        probabilities = predict(model, self.valid.faces).softmax(-1).numpy()
         hits = probabilities.mean(1).argmax(-1) == self.valid.majority
         branch_hits = probabilities.argmax(-1) == self.valid.majority[:, None]
-        return 100 * float(hits.mean()), 100 * float(branch_hits.mean())
+        accuracy = 100 * float(hits.mean())
+        return Measured(accuracy, {"valid_accuracy": accuracy, "branch_accuracy": 100 * float(branch_hits.mean())})
 
-    def _save(self) -> None:
-        state = {
-            "config": json.dumps(self.config.to_dict(), sort_keys=True),
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "last_loss": self._last_loss,
-            "steps": self._steps,
-            "targets": self._targets,
-            "teachers": json.dumps(self.teachers),
-            "history": [asdict(row) for row in self.history],
-        }
-        with atomic_write(self.out / CHECKPOINT) as path:
-            torch.save(state, path)
-        with atomic_write(self.out / HISTORY) as path, path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in self.history)
+    def finish(self, model: nn.Module) -> None:
+        """Teach the heads for valence and arousal, which classes taught nothing."""
+        assert isinstance(model, Esr)
+        fit_affect(model, self.train)
 
-    def _resume(self) -> bool:
-        """Go on where the checkpoint in the folder was written; False when there is none."""
-        path = self.out / CHECKPOINT
-        if not path.exists():
-            return False
-        try:
-            state = torch.load(path, weights_only=True)
-            targets, teachers = state["targets"], json.loads(state["teachers"])
-            same = json.loads(state["config"]) == json.loads(json.dumps(self.config.to_dict()))
-        except Exception as error:
-            raise EmotionError(f"{path} is not a readable checkpoint ({error}): delete it to start over") from error
-        if not same:
-            raise EmotionError(f"{path} belongs to another configuration: use another --out, or delete it")
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self._last_loss, self._steps = state["last_loss"], state["steps"]
-        self._targets, self.teachers = targets, teachers
-        self.history = [EpochResult(**row) for row in state["history"]]
-        log.info("resuming after epoch %d from %s", len(self.history), path)
-        return True
+    def state_dict(self) -> dict[str, Any]:
+        """The targets too: an interrupted training does not need its teachers again."""
+        return {"last_loss": self.last_loss, "targets": self.targets, "teachers": json.dumps(self.taught)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See ``Task``."""
+        self.last_loss, self.targets = state["last_loss"].cpu(), state["targets"].cpu()
+        self.taught = json.loads(state["teachers"])
 
 
-def _channels_last(model: Esr) -> Esr:
-    """The same network with the memory layout that convolutions are fastest in on a CPU."""
-    for parameter in model.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return model
+class _Epoch:
+    """The batches of an epoch; what is left over after the last whole one waits for another epoch."""
+
+    def __init__(self, task: EsrJointTask, order: Tensor, *how: Any) -> None:
+        self.task, self.order, self.how = task, order, how
+
+    def __len__(self) -> int:
+        return max(1, len(self.order) // self.task.config.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        size = self.task.config.batch_size
+        return (self.task.batch(self.order[i * size : (i + 1) * size], *self.how) for i in range(len(self)))
 
 
 def distribution_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -289,54 +227,65 @@ def distribution_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return -(targets[:, None] * logits.log_softmax(-1)).sum((1, 2))
 
 
-def _parameter_groups(model: Esr, config: EsrTrainingConfig) -> list[dict[str, Any]]:
-    """Weights decay, biases and batch normalisation do not; the base learns at lr / branches."""
-    groups = []
-    for module, lr in (
-        (model.base, config.lr / config.model.branches),
-        (model.convolutional_branches, config.lr),
-    ):
-        parameters = [p for name, p in module.named_parameters() if "fc_dimensional" not in name]
-        for decay in (True, False):
-            chosen = [p for p in parameters if (p.ndim > 1) == decay]
-            groups.append({"params": chosen, "peak_lr": lr, "weight_decay": config.weight_decay * decay})
-    return groups
+def _check_fit(config: EsrTrainingConfig, train: FaceSet, valid: FaceSet) -> None:
+    for data, name in ((train, "training"), (valid, "validation")):
+        if not len(data):
+            raise EmotionError(f"there are no {name} faces: the dataset is empty")
+    if config.model.num_classes != len(train.labels):
+        raise EmotionError(f"the network has {config.model.num_classes} classes, the data {len(train.labels)}")
+    for data in (train, valid):
+        if config.model.in_channels != 1 or data.faces.shape[1:] != (config.model.input_size,) * 2:
+            size = config.model.input_size
+            found = "x".join(map(str, (data.faces.shape[3] if data.faces.ndim == 4 else 1, *data.faces.shape[1:3])))
+            raise EmotionError(
+                f"the joint training takes grey faces of the network's size: the network takes "
+                f"{config.model.in_channels}x{size}x{size} faces, the data has {found}"
+            )
+    if len(train) < config.batch_size:
+        raise EmotionError(f"batch_size {config.batch_size} is larger than the training set of {len(train)} faces")
 
 
-def write_result(trainer: EsrTrainer, name: str, command: str, half: bool = False) -> Path:
-    """Write the averaged network as ``model.safetensors`` with its card, ``half`` in float16; returns the path."""
-    from emotion_core.export.weights import architecture_of, save_network
+def _faces(data: FaceSet, labels: Sequence[str], who: str, whose: str) -> FaceSet:
+    faces = relabelled(data, labels, who, whose)
+    assert isinstance(faces, FaceSet)
+    return faces
 
-    config, last = trainer.config, trainer.history[-1]
-    card = ModelCard(
+
+def write_result(loop: Loop, name: str, command: str, half: bool = False) -> Path:
+    """Write the network of a finished joint training as ``model.safetensors`` with its card; returns the path.
+
+    Args:
+        half: store the weights as float16.
+    """
+    task, last = loop.task, loop.history[-1]
+    assert isinstance(task, EsrJointTask)
+    card = describe(
+        entry_of(loop.model),
         name=name,
-        architecture=architecture_of(trainer.average),
-        input_size=config.model.input_size,
-        channels=config.model.in_channels,
-        labels=trainer.train.labels,
+        labels=task.train.labels,
         licence=LICENCE,
         affect="derived from the emotion votes (Russell and Mehrabian 1977), not annotated",
         training={
-            "data": f"FER+ Training, {len(trainer.train)} faces, label distributions",
+            "data": f"FER+ Training, {len(task.train)} faces, label distributions",
             "data_licence": "FER2013: ICML 2013 challenge data; FER+ labels: MIT",
             "command": command,
-            **{key: value for key, value in config.to_dict().items() if key != "model"},
-            **({"init": trainer.init} if trainer.init else {}),
-            **({"teachers": trainer.teachers} if trainer.teachers else {}),
+            **{key: value for key, value in task.config.to_dict().items() if key != "model"},
+            **({"init": task.init} if task.init else {}),
+            **({"teachers": task.taught} if task.taught else {}),
         },
         results=(
             {
                 "dataset": "FER+",
                 "split": "PublicTest",
-                "protocol": "8-class majority, mean of the branches, no test-time augmentation",
-                "n": len(trainer.valid),
-                "accuracy": round(last.valid_accuracy, 2),
-                "branch_accuracy": round(last.branch_accuracy, 2),
+                "protocol": "8-class plurality, mean of the branches, no test-time augmentation",
+                "n": len(task.valid),
+                "accuracy": round(last["valid_accuracy"], 2),
+                "branch_accuracy": round(last["branch_accuracy"], 2),
             },
         ),
         notes="Trained on 48x48 grey web photos of posed and spontaneous expressions. It says what raters would see in "
         "a face, not what a person feels; contempt, disgust and fear are rare in the data and recognised less often.",
     )
-    path = trainer.out / "model.safetensors"
-    save_network(trainer.average, card, path, half)
+    path = loop.out / "model.safetensors"
+    save_network(loop.model, card, path, half)
     return path

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from emotion_core.errors import EmotionError
 from emotion_core.models.esr import PRESETS, EsrConfig
 from emotion_core.training.augment import AugmentConfig
+from emotion_core.training.loop_config import LoopConfig
+from emotion_core.training.settings import check_ranges, from_mapping
 
 
 @dataclass(frozen=True)
-class EsrTrainingConfig:
+class EsrTrainingConfig(LoopConfig):
     """What determines the trained weights, besides the data.
 
     The learning rate rises linearly to ``lr`` during the first ``warmup`` share of all steps and then falls to zero
-    along a half cosine. The base, which receives gradients from every branch, learns at ``lr / branches``. The
-    published weights are an exponential moving average (EMA) of the trained ones, batch statistics included.
+    along a half cosine. The base, which receives gradients from every branch, learns at ``lr / branches``.
+
+    Raises:
+        EmotionError: a value is out of range.
     """
 
     model: EsrConfig = field(default_factory=lambda: PRESETS["esr_compact"])
     epochs: int = 60
     batch_size: int = 128
+    """Of each process."""
     lr: float = 0.1
     warmup: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
     ema_decay: float = 0.998
-    seed: int = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     calm_epochs: int = 8
     """During this many epochs at the end the augmentation is calmed, see AugmentConfig.calmed."""
@@ -48,22 +53,14 @@ class EsrTrainingConfig:
     """Share of the teacher's probabilities in the targets, when a teacher is given."""
 
     def __post_init__(self) -> None:
-        for name, ok, want in (
-            ("epochs", self.epochs >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 2, "at least 2"),
-            ("lr", self.lr > 0, "positive"),
-            ("warmup", 0 <= self.warmup < 1, "in [0, 1)"),
-            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
-            ("weight_decay", self.weight_decay >= 0, "at least 0"),
-            ("calm_epochs", self.calm_epochs >= 0, "at least 0"),
-            ("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)"),
-            ("prune", 0 <= self.prune < 1, "in [0, 1)"),
-            ("unpruned_epochs", self.unpruned_epochs >= 0, "at least 0"),
-            ("teacher_weight", 0 <= self.teacher_weight <= 1, "in [0, 1]"),
-            ("resolutions", all(e >= 0 and s >= 8 for e, s in self.resolutions), "epoch:side with a side of 8 or more"),
-        ):
-            if not ok:
-                raise EmotionError(f"{name} must be {want}, got {getattr(self, name)}")
+        super().__post_init__()
+        check_ranges(
+            self, epochs="[1, inf)", batch_size="[2, inf)", lr="(0, inf)", warmup="[0, 1)", momentum="[0, 1)",
+            weight_decay="[0, inf)", calm_epochs="[0, inf)", prune="[0, 1)", unpruned_epochs="[0, inf)",
+            teacher_weight="[0, 1]",
+        )  # fmt: skip
+        if not all(epoch >= 0 and side >= 8 for epoch, side in self.resolutions):
+            raise EmotionError(f"resolutions must be epoch:side with a side of 8 or more, got {self.resolutions}")
 
     def side(self, epoch: int) -> int:
         """Side in pixels of the faces in this epoch."""
@@ -75,21 +72,33 @@ class EsrTrainingConfig:
         return {**asdict(self), "model": self.model.to_dict()}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> EsrTrainingConfig:
+    def from_dict(cls, data: Mapping[str, Any]) -> EsrTrainingConfig:
         """From settings such as ``to_dict`` gives; ``model`` may be the name of a preset.
 
         Raises:
             EmotionError: a setting is unknown, of another type or out of range.
         """
         settings = dict(data)
-        try:
-            model = settings.pop("model", "esr_compact")
-            if isinstance(model, str) and model not in PRESETS:
-                raise EmotionError(f"unknown model {model!r}: use one of {', '.join(PRESETS)}, or its layers")
-            settings["model"] = PRESETS[model] if isinstance(model, str) else EsrConfig.from_dict(model)
-            settings["augment"] = AugmentConfig(**settings.get("augment", {}))
-            if "resolutions" in settings:
+        settings["model"] = _model(settings.get("model", "esr_compact"))
+        settings["augment"] = from_mapping(AugmentConfig, settings.get("augment", {}), "the augmentation")
+        if "resolutions" in settings:
+            try:
                 settings["resolutions"] = tuple((int(epoch), int(side)) for epoch, side in settings["resolutions"])
-            return cls(**settings)
-        except (TypeError, ValueError) as error:
-            raise EmotionError(f"these are no settings of a training: {error}") from None
+            except (TypeError, ValueError):
+                raise EmotionError(
+                    f"resolutions must be pairs [epoch, side in pixels], got {settings['resolutions']!r}"
+                ) from None
+        return from_mapping(cls, settings, "a joint training")
+
+
+def _model(given: Any) -> EsrConfig:
+    if isinstance(given, str):
+        if given not in PRESETS:
+            raise EmotionError(f"unknown model {given!r}: use one of {', '.join(PRESETS)}, or its layers")
+        return PRESETS[given]
+    if not isinstance(given, Mapping):
+        raise EmotionError(f"model must be one of {', '.join(PRESETS)}, or the settings of a network, got {given!r}")
+    try:
+        return EsrConfig.from_dict(dict(given))
+    except (TypeError, ValueError) as error:
+        raise EmotionError(f"these are no settings of a network: {error}") from None

@@ -1,75 +1,85 @@
-"""What happened in every epoch of a branch-by-branch training."""
+"""What happened in every epoch, as a table, in TensorBoard and as a picture."""
 
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict, dataclass, fields
+import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from emotion_core.store.files import atomic_write
 
+log = logging.getLogger(__name__)
+
 NAN = float("nan")
 
 
-@dataclass
-class EpochRow:
-    """One epoch; NaN where nothing was measured. Accuracies in percent, on the validation faces."""
+class History(list[dict[str, Any]]):
+    """One row an epoch, in the order of the training.
 
-    stage: str
-    branches: int
-    epoch: int
-    lr: float
-    train_loss: float = NAN
-    valid_accuracy: float = NAN
-    """Of the branches' vote."""
-    branch_accuracy: tuple[float, ...] = ()
-    rmse_valence: float = NAN
-    rmse_arousal: float = NAN
-    seconds: float = NAN
+    A row has every column: numbers, NaN where nothing was measured; what is measured of each branch is a tuple.
+    """
 
-    def __str__(self) -> str:
-        if self.stage == "categorical":
-            measured = f"accuracy {self.valid_accuracy:.2f} %"
-        else:
-            measured = f"RMSE valence {self.rmse_valence:.3f}, arousal {self.rmse_arousal:.3f}"
-        size = "1 branch" if self.branches == 1 else f"{self.branches} branches"
-        return f"{self.stage}, {size}, epoch {self.epoch}: loss {self.train_loss:.4f}, {measured}, {self.seconds:.0f} s"
+    def __init__(self, columns: Sequence[str], rows: Iterable[dict[str, Any]] = ()) -> None:
+        super().__init__(rows)
+        self.columns = tuple(columns)
 
-
-class History(list[EpochRow]):
-    """Rows in the order of the training."""
+    def add(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Append a row, with NaN for the columns that are missing; returns it."""
+        unknown = set(values) - set(self.columns)
+        assert not unknown, f"no columns of this history: {sorted(unknown)}"
+        row = {name: values.get(name, NAN) for name in self.columns}
+        self.append(row)
+        return row
 
     def to_list(self) -> list[dict[str, Any]]:
-        """Plain dictionaries, from which ``from_list`` makes the same history."""
-        return [asdict(row) for row in self]
-
-    @classmethod
-    def from_list(cls, rows: list[dict[str, Any]]) -> History:
-        """Inverse of ``to_list``."""
-        return cls(EpochRow(**{**row, "branch_accuracy": tuple(row["branch_accuracy"])}) for row in rows)
+        """Copies of the rows."""
+        return [dict(row) for row in self]
 
     def write_csv(self, path: str | Path) -> None:
         """One line an epoch."""
         with atomic_write(path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, [item.name for item in fields(EpochRow)])
+            writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
-            for row in self:
-                joined = " ".join(f"{value:.2f}" for value in row.branch_accuracy)
-                writer.writerow({**asdict(row), "branch_accuracy": joined})
+            writer.writerows({name: _cell(value) for name, value in row.items()} for row in self)
 
     def log_last(self, board: Any) -> None:
         """The last row as scalars of a TensorBoard ``SummaryWriter``."""
         last = self[-1]
-        for name in ("lr", "train_loss", "valid_accuracy", "rmse_valence", "rmse_arousal"):
-            value = getattr(last, name)
-            if value == value:
-                board.add_scalar(f"{last.stage}/{name}", value, len(self))
-        for i, value in enumerate(last.branch_accuracy, 1):
-            board.add_scalar(f"branches/{i}", value, len(self))
+        prefix = f"{last['stage']}/" if "stage" in last else ""
+        for name, value in last.items():
+            if isinstance(value, tuple):
+                for i, part in enumerate(value, 1):
+                    board.add_scalar(f"branches/{i}", part, len(self))
+            elif not isinstance(value, str) and name not in ("epoch", "branches") and value == value:
+                board.add_scalar(prefix + name, value, len(self))
 
     def plot(self, path: str | Path) -> None:
-        """Loss and accuracy over the epochs as a PNG, as in the paper, with a line where a branch was added."""
-        from emotion_core.plots.training import plot_training
+        """The epochs as a PNG; without matplotlib there is none, and the log says so."""
+        try:
+            from emotion_core.plots.training import plot_training
 
-        plot_training(self, path)
+            plot_training(self, path)
+        except ImportError as error:
+            log.warning("%s was not drawn: %s is missing (pip install 'emotion-perception[media]')", path, error.name)
+
+
+def in_words(row: dict[str, Any], epochs: int) -> str:
+    """A row as a line for people: ``epoch 3/20: loss 0.5312, valid accuracy 81.20, 12 s``."""
+    head = f"{row['stage']}, {_count(row['branches'], 'branch')}, " if "stage" in row else ""
+    parts = [f"loss {row['train_loss']:.4f}"]
+    for name, value in row.items():
+        known = name in ("stage", "branches", "epoch", "lr", "train_loss", "seconds")
+        if known or isinstance(value, str | tuple) or value != value:
+            continue
+        parts.append(f"{name.replace('_', ' ')} {value:.{3 if name.startswith('rmse') else 2}f}")
+    return f"{head}epoch {row['epoch']}/{epochs}: {', '.join(parts)}, {row['seconds']:.0f} s"
+
+
+def _count(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}es"
+
+
+def _cell(value: Any) -> Any:
+    return " ".join(f"{part:.2f}" for part in value) if isinstance(value, tuple) else value

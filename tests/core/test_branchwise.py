@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +17,10 @@ pytest.importorskip("tensorboard")
 from emotion_core.data.dataset import FaceDataset, FaceSet  # noqa: E402
 from emotion_core.errors import EmotionError  # noqa: E402
 from emotion_core.models.esr import ConvSpec, Esr, EsrConfig  # noqa: E402
-from emotion_core.training.esr_branchwise import CHECKPOINT, BranchwiseTrainer  # noqa: E402
-from emotion_core.training.esr_branchwise_config import BranchwiseConfig, Stage  # noqa: E402
+from emotion_core.training.esr_branchwise import EsrBranchwiseTask  # noqa: E402
+from emotion_core.training.esr_branchwise_config import BranchwiseConfig, EsrStage  # noqa: E402
+from emotion_core.training.events import AlreadyFinished, Resumed, StepDone  # noqa: E402
+from emotion_core.training.loop import CHECKPOINT, Loop  # noqa: E402
 
 SIDE = 12
 LABELS = ("rows", "columns", "wide rows")
@@ -69,7 +68,11 @@ def data():
     return train, valid, Affect(train), Affect(valid)
 
 
-def weights(trainer: BranchwiseTrainer) -> dict[str, torch.Tensor]:
+def loop_of(config: BranchwiseConfig, out: Path, *data, start: Esr | None = None) -> Loop:
+    return Loop(EsrBranchwiseTask(config, *data, start=start), out)
+
+
+def weights(trainer: Loop) -> dict[str, torch.Tensor]:
     return trainer.model.state_dict()
 
 
@@ -79,16 +82,17 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 @pytest.fixture(scope="module")
 def undisturbed(data, tmp_path_factory):
-    trainer = BranchwiseTrainer(CONFIG, tmp_path_factory.mktemp("undisturbed"), *data)
+    trainer = loop_of(CONFIG, tmp_path_factory.mktemp("undisturbed"), *data)
     trainer.run()
     return trainer
 
 
 def test_stages_grow_by_a_branch_and_end_with_the_tuning():
     assert CONFIG.stages() == [
-        Stage("categorical", 1, 3), Stage("categorical", 2, 2), Stage("categorical", 3, 2), Stage("dimensional", 3, 3),
+        EsrStage("categorical", 3, 1), EsrStage("categorical", 2, 2), EsrStage("categorical", 2, 3),
+        EsrStage("dimensional", 3, 3),
     ]  # fmt: skip
-    assert replace(CONFIG, dimensional=False).stages()[-1] == Stage("categorical", 3, 2)
+    assert replace(CONFIG, dimensional=False).stages()[-1] == EsrStage("categorical", 2, 3)
 
 
 def test_everything_is_written_down(undisturbed):
@@ -106,23 +110,24 @@ def test_everything_is_written_down(undisturbed):
 
 def test_it_learns(data, tmp_path):
     config = replace(CONFIG, first_epochs=25, later_epochs=4, tuning_epochs=15, lr=0.1, step_epochs=20)
-    history = BranchwiseTrainer(replace(config, model=replace(TINY, branches=2)), tmp_path, *data).run()
-    classes = [row for row in history if row.stage == "categorical"]
-    assert max(row.valid_accuracy for row in classes) > 90
-    tuning = [row for row in history if row.stage == "dimensional"]
-    assert tuning[-1].train_loss < 0.8 * tuning[0].train_loss
+    history = loop_of(replace(config, model=replace(TINY, branches=2)), tmp_path, *data).run()
+    classes = [row for row in history if row["stage"] == "categorical"]
+    assert max(row["valid_accuracy"] for row in classes) > 90
+    tuning = [row for row in history if row["stage"] == "dimensional"]
+    assert tuning[-1]["train_loss"] < 0.8 * tuning[0]["train_loss"]
 
 
 def test_the_best_ensemble_is_kept(data, undisturbed):
     from emotion_core.evaluation.evaluate import evaluate_affect, evaluate_categories, run_network
     from emotion_core.export.torch_network import TorchNetwork
+    from emotion_core.models.registry import inputs_of
 
-    network = TorchNetwork(undisturbed.model)
-    result = evaluate_categories(run_network(network, data[1], SIDE, 3), data[1], LABELS, "vote")
-    last = [row for row in undisturbed.history if row.branches == 3 and row.stage == "categorical"]
-    assert result.ensemble.accuracy == pytest.approx(max(row.valid_accuracy for row in last))
-    affect = evaluate_affect(run_network(network, data[3], SIDE, 3), data[3])
-    tuned = [row.rmse_valence + row.rmse_arousal for row in undisturbed.history if row.stage == "dimensional"]
+    network, face = TorchNetwork(undisturbed.model), inputs_of(undisturbed.model)[0]
+    result = evaluate_categories(run_network(network, data[1], face), data[1], LABELS, "vote")
+    last = [row for row in undisturbed.history if row["branches"] == 3 and row["stage"] == "categorical"]
+    assert result.ensemble.accuracy == pytest.approx(max(row["valid_accuracy"] for row in last))
+    affect = evaluate_affect(run_network(network, data[3], face), data[3])
+    tuned = [row["rmse_valence"] + row["rmse_arousal"] for row in undisturbed.history if row["stage"] == "dimensional"]
     assert affect.valence.rmse + affect.arousal.rmse == pytest.approx(min(tuned), rel=1e-5)
 
 
@@ -132,18 +137,22 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("share", [0.15, 0.32, 0.5, 0.85])
 def test_killed_and_resumed_equals_undisturbed(data, tmp_path, undisturbed, share):
-    def kill(stage: Stage, epoch: int, done: float, loss: float) -> None:
-        if done > share:
+    def kill(event) -> None:
+        if isinstance(event, StepDone) and event.share > share:
             raise Killed
 
     with pytest.raises(Killed):
-        BranchwiseTrainer(CONFIG, tmp_path, *data).run(kill)
-    resumed = BranchwiseTrainer(CONFIG, tmp_path, *data)
-    resumed.run()
+        loop_of(CONFIG, tmp_path, *data).run(kill)
+    resumed = loop_of(CONFIG, tmp_path, *data)
+    events = []
+    resumed.run(events.append)
+    assert isinstance(events[0], Resumed) and events[0].epochs == int(10 * share)
     assert same(weights(resumed), weights(undisturbed))
-    assert [r.train_loss for r in resumed.history] == [r.train_loss for r in undisturbed.history]
-    again = BranchwiseTrainer(CONFIG, tmp_path, *data)  # nothing is left to do
-    again.run()
+    assert [r["train_loss"] for r in resumed.history] == [r["train_loss"] for r in undisturbed.history]
+    again = loop_of(CONFIG, tmp_path, *data)  # nothing is left to do
+    events = []
+    again.run(events.append)
+    assert events == [AlreadyFinished(tmp_path, 10)] and "nothing was trained" in str(events[0])
     assert same(weights(again), weights(undisturbed)) and len(again.history) == len(undisturbed.history)
 
 
@@ -151,9 +160,9 @@ def test_older_parts_learn_slowly_or_not_at_all(data, tmp_path):
     config = replace(CONFIG, model=replace(TINY, branches=2), dimensional=False, first_epochs=1, later_epochs=1)
     states = {}
     for name, older_lr in (("slow", 0.1), ("frozen", 0.0)):
-        first = BranchwiseTrainer(replace(config, model=replace(TINY, branches=1)), tmp_path / f"{name}1", *data[:2])
+        first = loop_of(replace(config, model=replace(TINY, branches=1)), tmp_path / f"{name}1", *data[:2])
         first.run()
-        both = BranchwiseTrainer(replace(config, older_lr=older_lr), tmp_path / name, *data[:2])
+        both = loop_of(replace(config, older_lr=older_lr), tmp_path / name, *data[:2])
         both.run()
         states[name] = first.model.state_dict(), both.model.state_dict()
     before, after = states["frozen"]
@@ -167,14 +176,16 @@ def test_tuning_changes_the_heads_alone(data, tmp_path):
     torch.manual_seed(0)
     model = Esr(TINY)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    BranchwiseTrainer(replace(CONFIG, categorical=False), tmp_path, None, None, *data[2:], model=model).run()
-    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    loop = loop_of(replace(CONFIG, categorical=False), tmp_path, None, None, *data[2:], start=model)
+    loop.run()
+    assert same(model.state_dict(), before)  # the start is nobody's to change
+    changed = {name for name, tensor in loop.model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {f"convolutional_branches.{i}.fc_dimensional.{p}" for i in range(3) for p in ("weight", "bias")}
 
 
 def test_every_branch_sees_a_fresh_balanced_subset(data, tmp_path):
-    trainer = BranchwiseTrainer(replace(CONFIG, per_class=10), tmp_path, *data)
-    subsets = [trainer._subset(stage, i) for i, stage in enumerate(CONFIG.stages())]
+    trainer = loop_of(replace(CONFIG, per_class=10), tmp_path, *data)
+    subsets = [trainer.task.subset(i) for i in range(4)]
     for subset in subsets[:3]:
         assert np.bincount(subset.targets).tolist() == [10, 10, 10]
     drawn = [tuple(sorted(subset.indices)) for subset in subsets]
@@ -182,33 +193,33 @@ def test_every_branch_sees_a_fresh_balanced_subset(data, tmp_path):
 
 
 def test_bfloat16_learns_too(data, tmp_path):
-    config = replace(CONFIG, bfloat16=True, model=replace(TINY, branches=2), first_epochs=8, dimensional=False)
-    history = BranchwiseTrainer(config, tmp_path, *data[:2]).run()
-    assert history[7].train_loss < 0.9 * history[0].train_loss
+    config = replace(CONFIG, amp="bfloat16", model=replace(TINY, branches=2), first_epochs=8, dimensional=False)
+    history = loop_of(config, tmp_path, *data[:2]).run()
+    assert history[7]["train_loss"] < 0.9 * history[0]["train_loss"]
 
 
 def test_a_missing_class_and_missing_data_are_named(data, tmp_path):
     train = data[0]
     two = FaceSet(*(a[train.majority < 2] for a in (train.faces, train.distributions, train.majority)), (), LABELS)
     with pytest.raises(EmotionError, match="no face of wide rows"):
-        BranchwiseTrainer(CONFIG, tmp_path, two, *data[1:])
+        loop_of(CONFIG, tmp_path, two, *data[1:])
     with pytest.raises(EmotionError, match="dimensional training needs faces"):
-        BranchwiseTrainer(CONFIG, tmp_path, *data[:2])
+        loop_of(CONFIG, tmp_path, *data[:2])
     with pytest.raises(EmotionError, match="8 classes, the data 3"):
-        BranchwiseTrainer(replace(CONFIG, model=replace(TINY, num_classes=8)), tmp_path, *data)
+        loop_of(replace(CONFIG, model=replace(TINY, num_classes=8)), tmp_path, *data)
     with pytest.raises(EmotionError, match="load one first"):
-        BranchwiseTrainer(replace(CONFIG, categorical=False), tmp_path, *data)
+        loop_of(replace(CONFIG, categorical=False), tmp_path, *data)
 
 
 def test_a_foreign_or_damaged_checkpoint_is_refused(data, tmp_path):
     config = replace(CONFIG, model=replace(TINY, branches=1), first_epochs=1, dimensional=False)
-    BranchwiseTrainer(config, tmp_path, *data[:2]).run()
-    with pytest.raises(EmotionError, match="another configuration"):
-        BranchwiseTrainer(replace(config, lr=0.2), tmp_path, *data[:2])
+    loop_of(config, tmp_path, *data[:2]).run()
+    with pytest.raises(EmotionError, match=r"another training: settings differ: lr 0\.05 -> 0\.2\."):
+        loop_of(replace(config, lr=0.2), tmp_path, *data[:2])
     path = tmp_path / CHECKPOINT
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(EmotionError, match="not a readable checkpoint"):
-        BranchwiseTrainer(config, tmp_path, *data[:2])
+        loop_of(config, tmp_path, *data[:2])
 
 
 def test_a_full_disk_is_one_clear_error_and_the_old_checkpoint_stays(data, tmp_path, monkeypatch):
@@ -226,11 +237,11 @@ def test_a_full_disk_is_one_clear_error_and_the_old_checkpoint_stays(data, tmp_p
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(EmotionError, match=r"checkpoint.pt could not be written \(No space left"):
-        BranchwiseTrainer(config, tmp_path, *data[:2]).run()
+        loop_of(config, tmp_path, *data[:2]).run()
     assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["epoch"] == 1
     assert not list(tmp_path.glob(".checkpoint*"))
     monkeypatch.undo()
-    assert len(BranchwiseTrainer(config, tmp_path, *data[:2]).run()) == 2
+    assert len(loop_of(config, tmp_path, *data[:2]).run()) == 2
 
 
 @pytest.mark.parametrize(
@@ -247,51 +258,27 @@ def test_bad_settings_are_refused(change):
 
 WORKER = """
 import sys
-from tests_branchwise import CONFIG, TINY, stripes
+from cases import CONFIG, TINY, loop_of, stripes
 from dataclasses import replace
-from emotion_core.training.esr_branchwise import BranchwiseTrainer
 import torch, torch.distributed
 torch.set_num_threads(1)
 config = replace(CONFIG, model=replace(TINY, branches=2), first_epochs=1, later_epochs=1, dimensional=False)
-trainer = BranchwiseTrainer(config, sys.argv[1], stripes(90, 0), stripes(30, 1))
-history = trainer.run()
-parameters = torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+loop = loop_of(config, sys.argv[1], stripes(90, 0), stripes(30, 1))
+history = loop.run()
+parameters = torch.cat([p.detach().flatten() for p in loop.model.parameters()])
 everyone = [torch.empty_like(parameters) for _ in range(2)]
 torch.distributed.all_gather(everyone, parameters)
 assert torch.equal(*everyone), "the processes have different weights"
-if trainer.processes.first:
+if loop.processes.first:
     print("epochs", len(history), float(parameters.abs().sum()))
 torch.distributed.destroy_process_group()
 """
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_network(tmp_path):
-    """What torchrun does, without its launcher: two processes over gloo on the loopback interface."""
-    (tmp_path / "tests_branchwise.py").write_text(Path(__file__).read_text())
-    (tmp_path / "worker.py").write_text(WORKER)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    root = Path(__file__).resolve().parents[2]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "GLOO_SOCKET_IFNAME": "lo"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(tmp_path / "worker.py"), str(tmp_path / "run")],
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank),
-                 "PYTHONPATH": f"{root}:{tmp_path}", "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    try:
-        results = [process.communicate(timeout=240) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [p.returncode for p in processes] == [0, 0], [errors[-800:] for _, errors in results]
-    assert results[0][0].startswith("epochs 2") and results[1][0] == ""
+def test_two_processes_train_one_network(two_processes, tmp_path):
+    first, second = two_processes(WORKER, __file__)
+    assert first.startswith("epochs 2") and second == ""
     state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)
-    assert state["stage"] == 2 and json.loads(state["config"])["first_epochs"] == 1
+    fingerprint = json.loads(state["fingerprint"])
+    assert state["stage"] == 2 and fingerprint["settings"]["first_epochs"] == 1 and fingerprint["processes"] == 2

@@ -167,7 +167,7 @@ def test_train_export_eval_infer(faces, tmp_path, photo):
     assert "model.safetensors" in first.stdout
     assert "epoch 2/2" in first.stderr
     again = emotion(*train)
-    assert "resuming after epoch 2" in again.stderr
+    assert "holds the whole training already (2 epochs): nothing was trained" in again.stderr
     assert again.stdout == first.stdout
 
     model = tmp_path / "mine.onnx"
@@ -211,7 +211,7 @@ def test_train_facial_on_ferplus(faces, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert "40 validation faces" in result.stdout
-    assert "categorical, 1 branch, epoch 1: loss" in result.stderr
+    assert "categorical, 1 branch, epoch 1/1: loss" in result.stderr
     written = {path.name for path in (tmp_path / "one" / "network").iterdir()}
     assert written == {"Net-Base-Shared_Representations.pt", "Net-Branch_1.pt", "one.safetensors", "one.json"}
     assert {"checkpoint.pt", "history.csv", "history.png", "tensorboard"} <= {

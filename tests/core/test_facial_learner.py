@@ -19,13 +19,14 @@ from emotion_core.data.affectnet import AffectNetCategorical, AffectNetDimension
 from emotion_core.data.affectnet_prepare import COLUMNS, pre_process_affect_net  # noqa: E402
 from emotion_core.data.dataset import FaceSet  # noqa: E402
 from emotion_core.errors import EmotionError  # noqa: E402
-from emotion_core.export.weights import BASE_FILE, BRANCH_FILE, load_network  # noqa: E402
+from emotion_core.export.esr_files import BASE_FILE, BRANCH_FILE  # noqa: E402
+from emotion_core.export.weights import load_network  # noqa: E402
 from emotion_core.labels import AFFECTNET  # noqa: E402
 from emotion_core.learners.engine import Category, Image  # noqa: E402
 from emotion_core.learners.facial import FacialEmotionLearner  # noqa: E402
 from emotion_core.learners.facial_config import FacialLearnerConfig  # noqa: E402
 from emotion_core.models.esr import ConvSpec, EsrConfig  # noqa: E402
-from emotion_core.runtime.session import FaceClassifier  # noqa: E402
+from emotion_core.runtime.classifier import Classifier  # noqa: E402
 
 SMALL = EsrConfig(
     branches=2, input_size=16, base=(ConvSpec(8, padding=1, pool=True),), branch=(ConvSpec(16, padding=1),)
@@ -122,7 +123,7 @@ def test_defaults_are_the_documented_ones():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"learning_rate": 0.1}, "no argument 'learning_rate'"),
+        ({"learning_rate": 0.1}, "'learning_rate' is no argument of FacialEmotionLearner"),
         ({"ensamble_size": 3}, "did you mean 'ensemble_size'"),
         ({"diversify": True, "diversity": False}, "two names of one setting"),
         ({"device": "tpu"}, "unknown device 'tpu': use one of cpu, cuda"),
@@ -317,7 +318,7 @@ def test_optimized_inference(trained, tmp_path, precision):
     for a, b in zip(got, expected, strict=True):
         assert a.confidence == pytest.approx(b.confidence, abs=1e-5 if precision == "float32" else 0.05)
     folder = learner.save(path=tmp_path / "out", model_name="mine")
-    classifier = FaceClassifier(folder / "mine.onnx")
+    classifier = Classifier(folder / "mine.onnx")
     assert classifier.card.precision == precision and classifier.card.name == "esr_9"
     learner.load(2, trained[1])
     assert learner.classifier is None
@@ -378,7 +379,7 @@ def test_settings_reach_the_training():
 
 def test_cross_validation_on_ckplus_keeps_people_apart(tmp_path):
     from emotion_core.data.ckplus import CkPlus
-    from emotion_core.training.crossvalidation import cross_validate
+    from emotion_core.training.crossvalidation import AUTHORS, cross_validate
 
     everyone = [faces(8, seed) for seed in range(6)]
     data = CkPlus(
@@ -388,12 +389,13 @@ def test_cross_validation_on_ckplus_keeps_people_apart(tmp_path):
         tuple(map(str, range(48))),
         subjects=tuple(f"S{i // 8:03d}" for i in range(48)),
     )
-    settings = {"device": "cpu", "max_training_epoch": 12, "batch_size": 8, "lr": 0.05}
-    results = cross_validate(data, tmp_path, 3, replace(SMALL, branches=1), **settings)
+    config = replace(
+        AUTHORS, model=replace(SMALL, branches=1), first_epochs=12, later_epochs=12, batch_size=8, lr=0.05
+    )
+    results = cross_validate(data, tmp_path, 3, config)
     assert [result.n for result in results] == [16, 16, 16]
     assert np.mean([result.accuracy for result in results]) > 30  # of eight classes
     assert sorted(path.name for path in tmp_path.glob("fold_*")) == ["fold_1", "fold_2", "fold_3"]
-    again = cross_validate(data, tmp_path, 3, replace(SMALL, branches=1), **settings)
-    assert again == results
+    assert cross_validate(data, tmp_path, 3, config) == results
     with pytest.raises(EmotionError, match="make 3 at least"):
         cross_validate(data, tmp_path, 2)
