@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emotion_core.cli.mistakes import one_line
 from emotion_core.errors import EmotionError
 from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.vision.detect import DETECTORS
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--vote", action="store_true", help="label by the branches' vote instead of their mean probability"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON line a picture")
-    parser.add_argument("--draw", metavar="DIR", help="also write the pictures with their estimates into this folder")
+    parser.add_argument(
+        "--draw",
+        metavar="DIR",
+        help="also write the pictures with their estimates into this folder, as PNG; of several with one name the "
+        "later ones get -2, -3, … in their order",
+    )
     parser.set_defaults(run=run)
 
 
@@ -53,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             result = _infer(pipeline, job)
         except EmotionError as error:
-            print(f"emotion: error: {error}", file=sys.stderr)
+            print(f"emotion: error: {one_line(str(error))}", file=sys.stderr)
             code = 2
             continue
         print(json.dumps(result) if args.json else _sentence(result), flush=True)
@@ -61,45 +65,37 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _jobs(names: list[str], draw: str | None) -> list[_Job]:
+    from emotion_core.media.frames import IMAGE_SUFFIXES, pictures_in
+    from emotion_core.store.outputs import Outputs
+
     files: list[Path] = []
     for name in map(Path, names):
-        if name.is_dir():
-            found = sorted(path for path in name.iterdir() if path.suffix.lower() in SUFFIXES)
-            if not found:
-                raise EmotionError(f"{name} holds no picture ({', '.join(sorted(SUFFIXES))})")
+        if not name.is_dir():
+            files.append(name)
+        elif found := pictures_in(name):
             files += found
         else:
-            files.append(name)
+            raise EmotionError(f"{name} holds no picture ({', '.join(IMAGE_SUFFIXES)})")
     if draw is None:
         return [_Job(path, None) for path in files]
-    folder = Path(draw)
-    folder.mkdir(parents=True, exist_ok=True)
-    return [_Job(path, folder / f"{path.stem}.png") for path in files]
+    overlays = Outputs(files).claim_each(draw, [path.stem for path in files], ".png", "--draw")
+    return [_Job(path, overlay) for path, overlay in zip(files, overlays, strict=True)]
 
 
 def _infer(pipeline: Any, job: _Job) -> dict[str, Any]:
-    import cv2
-
-    from emotion_core.media.pixels import decode_compressed
-    from emotion_core.store.files import atomic_write
+    from emotion_core.media.pictures import read_picture, write_picture
     from emotion_core.vision.draw import draw_estimates
 
-    if not job.image.is_file():
-        raise EmotionError(f"{job.image} does not exist")
-    try:
-        image = decode_compressed(job.image.read_bytes())
-    except (EmotionError, OSError) as error:
-        raise EmotionError(f"{job.image} is not a readable picture: {error}") from None
-    estimates = pipeline.process(image)
+    stored = read_picture(job.image)
+    estimates = pipeline.process(stored.image)
     if job.overlay is not None:
-        with atomic_write(job.overlay) as path:
-            cv2.imwrite(str(path), draw_estimates(image, estimates))
+        write_picture(job.overlay, draw_estimates(stored.image, estimates))
     faces = []
     for estimate in estimates:
         assert estimate.face is not None
         faces.append(
             {
-                "box": list(estimate.face.box.clamped(image.shape[1], image.shape[0])),
+                "box": list(estimate.face.box.scaled(stored.scale).clamped(stored.width, stored.height)),
                 "score": round(estimate.face.score, 4),
                 "label": estimate.label,
                 "confidence": round(estimate.confidence, 4),
@@ -108,7 +104,7 @@ def _infer(pipeline: Any, job: _Job) -> dict[str, Any]:
                 "arousal": _number(estimate.arousal),
             }
         )
-    return {"source": str(job.image), "width": image.shape[1], "height": image.shape[0], "faces": faces}
+    return {"source": str(job.image), "width": stored.width, "height": stored.height, "faces": faces}
 
 
 def _number(value: float) -> float | None:

@@ -18,8 +18,9 @@ import numpy as np
 
 from emotion_core.errors import EmotionError
 from emotion_core.media.sinks import PictureSink, Sink, VideoSink, WindowSink
-from emotion_core.store.files import atomic_write
+from emotion_core.store.files import atomic_write, cannot_write, user_path
 from emotion_core.store.finding import DEFAULT_MODEL
+from emotion_core.store.outputs import Outputs
 from emotion_core.vision.detect import DETECTORS
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="the .mp4 to write; of a picture .png or .jpg; of a folder .mp4, or a folder for its pictures one by one",
+        help="the .mp4 to write; of a picture .png or .jpg; of a folder .mp4, or a folder for its pictures one by one, "
+        "as PNG (of several with one name the later ones get -2, -3, … in the order of the files' names)",
     )
     parser.add_argument("--csv", metavar="FILE", help="write a row for each frame, face and member of the ensemble")
     parser.add_argument("--every", type=_count, default=1, metavar="N", help="process each Nth frame (default: all)")
@@ -68,16 +70,18 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Process the source; 130 when interrupted before its end."""
-    from emotion_core.media.frames import IMAGE_SUFFIXES, open_frames
+    from emotion_core.media.frames import IMAGE_SUFFIXES, open_frames, pictures_in
     from emotion_core.plots.observer import Observer
 
-    path = Path(args.source).expanduser()
+    path = user_path(args.source)
     tally, interrupted = _Tally(), False
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_frames(args.source))
         folder = not source.is_live and path.is_dir()
         picture = not source.is_live and not folder and path.suffix.lower() in IMAGE_SUFFIXES
         stills = picture or (folder and Path(args.out or "").suffix.lower() != ".mp4")
+        files = pictures_in(path) if folder else [path]
+        outputs = Outputs([*files, *_model_files(args.model)])
         observer = Observer(
             args.model,
             args.detector,
@@ -86,11 +90,12 @@ def run(args: argparse.Namespace) -> int:
             panel=args.branches,
             gradcam=args.gradcam,
         )
-        table = stack.enter_context(_table(_writable(args.csv, path), observer.labels)) if args.csv else None
-        sink = stack.enter_context(contextlib.closing(_sink(args, source, path, picture, stills)))
+        sink, names = _sink(args, source, outputs, picture, [file.stem for file in files] if stills else [])
+        stack.enter_context(contextlib.closing(sink))
+        table = stack.enter_context(_table(outputs.claim(args.csv, "--csv"), observer.labels)) if args.csv else None
         try:
             with _progress(_length_s(args, source, stills, path)) as tell:
-                for index, stamp_s, image, name in _frames(source, path, folder and stills, tally):
+                for index, stamp_s, image, name in _frames(source, files, names, folder and stills, tally):
                     if stamp_s >= args.duration and not stills:
                         break
                     tally.frames += 1
@@ -138,41 +143,32 @@ def _size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def _writable(name: str, source: Path) -> Path:
-    """The path of a result, its folder made; raises EmotionError where the source itself would be overwritten."""
-    path = Path(name).expanduser()
-    if path.exists() and source.exists() and path.samefile(source):
-        raise EmotionError(f"{path} is the source itself: name another file")
-    _make(path.parent)
-    return path
+def _model_files(model: str) -> list[Path]:
+    """The files that a model may consist of."""
+    from emotion_core.store.finding import find_model
 
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EmotionError(f"the folder {folder} cannot be made: {error.strerror}") from None
+    return [find_model(model).with_suffix(suffix) for suffix in (".onnx", ".json", ".safetensors")]
 
 
 def _frames(
-    source: FrameSource, path: Path, one_by_one: bool, tally: _Tally
+    source: FrameSource, files: list[Path], names: list[str], one_by_one: bool, tally: _Tally
 ) -> Iterator[tuple[int, float, Picture, str]]:
     """Index, time in seconds, picture and name of each frame; an end before its time is told, not raised."""
-    from emotion_core.media.frames import IMAGE_SUFFIXES, STILLS_RATE_HZ, open_frames
+    from emotion_core.media.frames import STILLS_RATE_HZ
+    from emotion_core.media.pictures import read_picture
 
     if one_by_one:
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-        for index, file in enumerate(files):
+        for index, (file, name) in enumerate(zip(files, names, strict=True)):
             try:
-                image, _ = next(iter(open_frames(str(file))))
+                image = read_picture(file).image
             except EmotionError as error:
                 tally.fail(error)
             else:
-                yield index, index / STILLS_RATE_HZ, image, file.stem
+                yield index, index / STILLS_RATE_HZ, image, name
         return
     try:
         for index, (image, stamp_s) in enumerate(source):
-            yield index, stamp_s, image, path.stem
+            yield index, stamp_s, image, names[0] if names else ""
     except EmotionError as error:
         if not tally.processed:
             raise
@@ -255,35 +251,40 @@ def _table(path: Path, labels: tuple[str, ...]) -> Iterator[_Table]:
         with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             yield _Table(file, labels)
     except OSError as error:
-        raise EmotionError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise EmotionError(cannot_write(path, error)) from None
 
 
-def _sink(args: argparse.Namespace, source: FrameSource, path: Path, picture: bool, stills: bool) -> Sink:
-    """What --out asks for, else a window; nothing where only the table is wanted and there is no window."""
+def _sink(
+    args: argparse.Namespace, source: FrameSource, outputs: Outputs, picture: bool, stems: list[str]
+) -> tuple[Sink, list[str]]:
+    """What --out asks for, else a window; nothing where only the table is wanted and there is no window.
+
+    Also the names under which it takes pictures, one for each of ``stems``, which are empty for a video.
+    """
     from emotion_core.media.frames import IMAGE_SUFFIXES
 
     if args.out is None:
         try:
-            return WindowSink(f"emotion video {args.source}", waits=stills)
+            return WindowSink(f"emotion video {args.source}", waits=bool(stems)), stems
         except EmotionError as error:
             if args.csv:
-                return Sink()
+                return Sink(), stems
             raise EmotionError(f"{error}: add --out FILE to write the result") from None
-    out = _writable(args.out, path)
-    kind = "a picture" if picture else "a folder" if stills else "a video"
-    if picture and out.suffix.lower() not in IMAGE_SUFFIXES:
-        raise EmotionError(f"--out {out}: expected a file ending in .png or .jpg, for {args.source} is a picture")
-    if not stills and out.suffix.lower() != ".mp4":
-        raise EmotionError(f"--out {out}: expected a file ending in .mp4, for {args.source} is {kind}")
-    if stills and not picture:
+    out = user_path(args.out)
+    if picture:
+        if out.suffix.lower() not in IMAGE_SUFFIXES:
+            raise EmotionError(f"--out {out}: expected a file ending in .png or .jpg, for {args.source} is a picture")
+        return PictureSink(outputs.claim(out, "--out"), True), stems
+    if stems:
         if out.suffix and not out.is_dir():
             raise EmotionError(
                 f"--out {out}: expected a folder or a file ending in .mp4, for {args.source} is a folder"
             )
-        _make(out)
-    if stills:
-        return PictureSink(out, picture)
-    return VideoSink(out, (source.rate_hz or 30.0) / args.every, source.is_live)
+        return PictureSink(out, False), [path.stem for path in outputs.claim_each(out, stems, ".png", "--out")]
+    if out.suffix.lower() != ".mp4":
+        raise EmotionError(f"--out {out}: expected a file ending in .mp4, for {args.source} is a video")
+    rate_hz = (source.rate_hz or 30.0) / args.every
+    return VideoSink(outputs.claim(out, "--out"), rate_hz, source.is_live), []
 
 
 def _length_s(args: argparse.Namespace, source: FrameSource, stills: bool, path: Path) -> float | None:
@@ -292,7 +293,10 @@ def _length_s(args: argparse.Namespace, source: FrameSource, stills: bool, path:
     if not (stills or source.is_live or path.is_dir()):
         import av
 
-        with contextlib.suppress(Exception), av.open(str(path.absolute())) as container:  # a guess for the progress only
+        with (
+            contextlib.suppress(Exception),
+            av.open(str(path.absolute())) as container,
+        ):  # a guess for the progress only
             length = (container.duration or math.inf) / 1e6
     length = min(length, args.duration)
     return length if math.isfinite(length) else None

@@ -141,7 +141,7 @@ class _Pictures(FrameSource):
         self._only: Picture | None = None
         self._period_s = 1 / (rate_hz or STILLS_RATE_HZ)
         if path.is_dir():
-            self._paths = sorted(p for p in path.iterdir() if _is_picture(p) and not p.name.startswith("."))
+            self._paths = pictures_in(path)
             if not self._paths:
                 raise EmotionError(f"{path}: expected a folder with pictures ({', '.join(IMAGE_SUFFIXES)}), got none")
         else:
@@ -310,6 +310,11 @@ def open_frames(source: str, loop: bool = False, rate_hz: float = 0) -> FrameSou
         return (_Pictures if path.is_dir() or _is_picture(path) else _Video)(path, loop, rate_hz)
     except OSError as error:
         raise EmotionError(f"{source}: cannot be read: {error.strerror or error}") from error
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder in the order of their names, hidden ones left out."""
+    return sorted(path for path in folder.iterdir() if _is_picture(path) and not path.name.startswith("."))
 
 
 def resized(image: Picture, width: int) -> Picture:

@@ -51,6 +51,8 @@ def read_picture(path: str | Path) -> StoredPicture:
     """Read a picture; raises EmotionError, with the path, where it is missing, damaged, too large or no picture."""
     try:
         content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise EmotionError(f"{path} does not exist: check the path") from None
     except OSError as error:
         raise EmotionError(f"{path} cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a zero byte in the path

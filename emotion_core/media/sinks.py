@@ -6,14 +6,13 @@ import math
 import os
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import cv2
 
 from emotion_core.errors import EmotionError
+from emotion_core.media.pictures import write_picture
 from emotion_core.media.video import VideoWriter
-from emotion_core.store.files import atomic_write
 from emotion_core.types import Picture
 
 
@@ -36,7 +35,7 @@ class Sink:
         Args:
             picture: (H, W, 3) uint8, BGR; not to be changed afterwards.
             stamp_s: its time in seconds.
-            name: of its source, without folder and suffix.
+            name: of the file where each picture has one, without folder and suffix; each a different one.
 
         Raises:
             EmotionError: it cannot be written.
@@ -84,7 +83,7 @@ class PictureSink(Sink):
     """A file for each picture.
 
     Args:
-        path: the file, or a folder that exists; in it each picture is a .png of its source's name.
+        path: the file, or a folder that exists; in it each picture is a .png of the name it comes with.
         single: whether the path is the file.
     """
 
@@ -92,20 +91,11 @@ class PictureSink(Sink):
 
     def __init__(self, path: Path, single: bool) -> None:
         super().__init__()
-        self._path, self._single, self._names = path, single, Counter[str]()
+        self._path, self._single = path, single
 
     def put(self, picture: Picture, stamp_s: float, name: str) -> bool:
-        """Write a picture, under a further number when its name was there before; raises EmotionError."""
-        self._names[name] += 1  # a.jpg and a.png lie side by side
-        number = f"-{self._names[name]}" if self._names[name] > 1 else ""
-        path = self._path if self._single else self._path / f"{name}{number}.png"
-        try:
-            with atomic_write(path) as temporary:
-                written = cv2.imwrite(str(temporary), picture)
-        except (OSError, cv2.error) as error:
-            raise EmotionError(f"{path} could not be written: {error}") from None
-        if not written:
-            raise EmotionError(f"{path} could not be written: is the disk full?")
+        """Write a picture; raises EmotionError."""
+        write_picture(self._path if self._single else self._path / f"{name}.png", picture)
         self.written += 1
         return True
 
@@ -127,9 +117,10 @@ class WindowSink(Sink):
         super().__init__()
         if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise EmotionError("there is no display to show a window on")
-        self._title, self._waits, self._start = title, waits, math.nan
+        self._title = title.encode(errors="backslashreplace").decode()  # OpenCV crashes on a name that is not UTF-8
+        self._waits, self._start = waits, math.nan
         try:
-            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
         except cv2.error:
             raise EmotionError("this OpenCV (opencv-python-headless) shows no windows") from None
 

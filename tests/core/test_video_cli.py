@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import shutil
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -309,15 +311,84 @@ def test_sources_and_results_that_do_not_go_together(clip, photo, folder, tmp_pa
         (clip, tmp_path / "x.png", r"ending in \.mp4"),
         (folder, tmp_path / "x.png", r"a folder or a file ending in \.mp4"),
         (photo, photo, "the source itself"),
-        (photo, photo / "below.png", "cannot be made"),
+        (photo, photo / "below.png", "cannot be written"),
         (folder, folder / "notes.txt", r"a folder or a file ending in \.mp4"),
-        (folder, taken, "cannot be made"),
+        (folder, taken, "cannot be written"),
         (tmp_path / "absent.mp4", tmp_path / "x.mp4", r"absent\.mp4"),
         ("77", tmp_path / "x.mp4", "camera 77"),
     ):
         with pytest.raises(EmotionError, match=words):
             emotion(source, "--out", out)
     assert not list(tmp_path.glob("x*"))
+
+
+def contents(*paths: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in paths}
+
+
+def test_no_result_takes_the_place_of_a_source_or_of_another(clip, photo, folder, tmp_path, monkeypatch):
+    model = tmp_path / "mine.onnx"
+    shutil.copy(BUNDLED / "esr_compact.onnx", model)
+    link = tmp_path / "link.mp4"
+    link.symlink_to(clip)
+    monkeypatch.chdir(clip.parent)
+    before = contents(clip, photo, model, *folder.iterdir())
+    for source, args, words in (
+        (clip, ["--out", "x.mp4", "--csv", clip.parent / "x.mp4"], r"--csv .* is where --out goes"),
+        (clip, ["--out", clip.name], "the source itself"),
+        (clip, ["--out", link], "the source itself"),
+        (link, ["--out", clip], "the source itself"),
+        (clip, ["--csv", clip], "the source itself"),
+        (clip, ["--out", tmp_path / "y.mp4", "--csv", model, "--model", model], "the source itself"),
+        (photo, ["--out", tmp_path / "y.png", "--csv", photo], "the source itself"),
+        (folder, ["--out", folder], "would replace .*the source itself: name another folder"),
+        (folder, ["--out", tmp_path / "y.mp4", "--csv", folder / "c.png"], "the source itself"),
+        (folder, ["--out", tmp_path / "drawn", "--csv", tmp_path / "drawn" / "a.png"], r"is where --out goes"),
+    ):
+        with pytest.raises(EmotionError, match=words):
+            emotion(source, *args)
+    assert contents(*before) == before
+    assert not list(clip.parent.glob("x*")) and not list(tmp_path.glob("y*"))
+
+
+def test_a_broken_picture_changes_no_other_name(folder, tmp_path, caplog):
+    (folder / "a.bmp").write_bytes(b"BM broken")
+    assert emotion(folder, "--out", tmp_path / "drawn") == 0
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["a-2.png", "c.png"]
+
+
+def test_names_that_are_not_utf8(clip, folder, tmp_path, capsys):
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    odd.mkdir()
+    source = shutil.copy(clip, odd / os.fsdecode(b"na\xefve.mp4"))
+    out, table = odd / os.fsdecode(b"\xe9.mp4"), odd / os.fsdecode(b"\xe9.csv")
+    assert emotion(source, "--out", out, "--csv", table, "--json") == 0
+    with open_frames(str(out)) as drawn:
+        assert len(list(drawn)) == FRAMES
+    assert len(rows_of(table)) == 4 * FRAMES
+    (folder / "c.png").rename(folder / os.fsdecode(b"\xe9.png"))
+    assert emotion(folder, "--out", odd / "drawn", "--json") == 0
+    assert {os.fsencode(path.name) for path in (odd / "drawn").iterdir()} == {b"a.png", b"a-2.png", b"\xe9.png"}
+
+
+@pytest.mark.parametrize("period", [2, 90])
+def test_one_person_in_a_time_lapse(portrait, tmp_path, capsys, period):
+    """A frame in two seconds, and one in a minute and a half."""
+    av = pytest.importorskip("av")
+    image = cv2.resize(portrait, (256, 300), interpolation=cv2.INTER_AREA)
+    with av.open(str(tmp_path / "lapse.mkv"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=RATE_HZ)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 256, 300, "yuv420p", 4_000_000
+        for index in range(4):
+            picture = av.VideoFrame.from_ndarray(image, format="bgr24")
+            picture.pts, picture.time_base = index * period * RATE_HZ, Fraction(1, RATE_HZ)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    assert emotion(tmp_path / "lapse.mkv", "--out", tmp_path / "out.mp4", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["processed"], report["faces"], report["tracks"], report["seconds"]) == (4, 4, 1, 3 * period)
+    with open_frames(str(tmp_path / "out.mp4")) as drawn:
+        assert [time_s for _, time_s in drawn] == pytest.approx([i * period for i in range(4)], abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -336,7 +407,7 @@ def test_a_full_disk_is_a_clear_error(photo, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(video._Table, "add", full)
-    with pytest.raises(EmotionError, match=r"t\.csv cannot be written: No space left"):
+    with pytest.raises(EmotionError, match=r"t\.csv cannot be written: the disk is full"):
         emotion(photo, "--csv", tmp_path / "t.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
