@@ -25,6 +25,7 @@ from emotion_core.media.clip import pan_still
 from emotion_core.recording.recording import Summary
 from emotion_core.vision.detect import DETECTORS
 from emotion_ros.children import Child, NodeError, stop_all
+from emotion_ros.signals import interrupt_once
 
 START_S = 60.0
 """So long may a node take until it is ready: the first one after an installation compiles."""
@@ -91,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 when a node failed; 2 for bad usage or input; 130 after Ctrl-C before the end.
     """
     args = build_parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_once()
     try:
         for module in ("rclpy", "emotion_perception"):
             if find_spec(module) is None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -19,36 +16,9 @@ from rclpy.signals import SignalHandlerOptions
 
 from emotion_core.errors import EmotionError
 from emotion_ros.log_files import without_log_file
+from emotion_ros.signals import StopSignals
 
 NodeT = TypeVar("NodeT", bound=Node)
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-REPEATED_S = 1.0
-"""Signals that follow the first within this time are repeats of it: launch and a terminal may both send one."""
-
-
-class StopSignals:
-    """SIGINT and SIGTERM ask to stop; one that comes later than REPEATED_S after the first ends the process at once."""
-
-    def __init__(self) -> None:
-        self.stop = threading.Event()
-        self._first_s = 0.0
-        # Not rclpy's handlers: they end the context at once, in the middle of a publish, which then fails.
-        for number in SIGNALS:
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, _: object) -> None:
-        if not self.stop.is_set():
-            self._first_s = time.monotonic()
-            self.stop.set()
-        elif time.monotonic() > self._first_s + REPEATED_S:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-    def ignore(self) -> None:
-        """From now on, do nothing: a signal while Python winds up would turn a success into a death by signal."""
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
 
 
 def run(
@@ -74,6 +44,7 @@ def run(
         The exit code; 2, after one line on stderr, when EmotionError is raised or a parameter or argument is wrong;
         1, after a traceback, for a defect. An exception of a callback of the node ends nothing, it is logged.
     """
+    # Not rclpy's handlers: they end the context at once, in the middle of a publish, which then fails.
     signals = StopSignals()
     node, executor = None, None
     try:
