@@ -124,11 +124,18 @@ def _from_pictures(table: Path, expected: str) -> Iterator[_Face]:
             if not _is_kept(counts):
                 continue
             path = table.parent / row[0]
-            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+            image = _grey(path)
             if image is None or image.shape != (SIDE_PX, SIDE_PX):
                 found = "missing or not an image" if image is None else f"{image.shape[1]}x{image.shape[0]}"
                 raise EmotionError(f"{path}: expected a {SIDE_PX}x{SIDE_PX} face, found {found}")
             yield _Face(row[0], np.asarray(image, np.uint8), counts)
+
+
+def _grey(path: Path) -> NDArray[np.uint8] | None:
+    """By content: OpenCV crashes on a path that is not UTF-8."""
+    content = path.read_bytes() if path.is_file() else b""
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) if content else None
+    return None if image is None else np.asarray(image, np.uint8)
 
 
 def _from_tables(faces: Path, votes: Path, split: str) -> Iterator[_Face]:

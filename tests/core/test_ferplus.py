@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import os
 
 import cv2
 import numpy as np
@@ -40,6 +41,11 @@ def test_majority_protocol_and_distributions(folder):
     assert dict(zip(data.labels, data.distributions[0], strict=True)) == pytest.approx(expected)
     np.testing.assert_allclose(data.distributions.sum(1), 1, rtol=1e-6)
     assert [face.max() for face in data.faces] == [0, 10, 50]
+
+
+def test_a_folder_whose_name_is_not_utf8(folder):
+    odd = folder.rename(folder.parent / os.fsdecode(b"caf\xe9"))
+    assert [face.max() for face in load_ferplus(odd, "train").faces] == [0, 10, 50]
 
 
 @pytest.mark.parametrize(("split", "message"), [("valid", "FER2013Valid"), ("dev", "unknown FER.* split")])
