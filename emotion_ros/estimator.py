@@ -253,10 +253,16 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
         pipeline = self.pipeline
         if pipeline is None or not isinstance(config, self.config_class):
             return
-        if self._worker is not None:
-            self._worker.soon(lambda: pipeline.reconfigure(config))
-        else:
+        if self._worker is None:
             pipeline.reconfigure(config)
+        else:
+            self._worker.soon(lambda: self._apply(pipeline, config))
+
+    def _apply(self, pipeline: PipelineT, config: Any) -> None:
+        try:
+            pipeline.reconfigure(config)
+        except EmotionError as error:
+            self.get_logger().error(f"the parameters that were set are not applied: {error}")
 
     def _publish_diagnostics(self) -> None:
         pipeline, worker = self.pipeline, self._worker

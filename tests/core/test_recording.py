@@ -7,6 +7,7 @@ import io
 import json
 import math
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,21 @@ def test_stamps_may_go_back() -> None:
     for stamp in (5.0, 6.0, 0.0):
         result.add(stamp, [], stamp)
     assert result.seconds == 6 and result.stamps_s == [5.0, 6.0, 0.0]
+
+
+def test_how_long_it_is_takes_no_look_at_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for with every message, however many there have been."""
+    result = Recording()
+    assert result.seconds == 0
+    for stamp_s in (5.0, 7.5, 4.0, 6.0):
+        result.add(stamp_s, [], stamp_s)
+
+    class Unread(list):  # type: ignore[type-arg]
+        def __iter__(self) -> Iterator[object]:
+            raise AssertionError("the frames were read")
+
+    monkeypatch.setattr(result, "_frames", Unread(result._frames))
+    assert result.seconds == 3.5
 
 
 def test_counts_come_from_the_node() -> None:

@@ -53,13 +53,18 @@ def test_whole_numbers_leave_a_parameter_what_it_is(bench: Any) -> None:
     assert echo.ask() == "1 3.0"
 
 
-def test_what_is_refused_changes_nothing(bench: Any) -> None:
+def test_what_is_refused_changes_nothing(bench: Any, capfd: Any) -> None:
     echo = bench()
     echo.node.start()
     echo.connect()
     assert not echo.set(times=5.0, model="second")[0]  # all or nothing
     assert not echo.set(times=10.0)[0]
     assert echo.ask() == "yes 1.0"
+    assert echo.set(word="no") == (True, "")  # the worker finds out, and goes on as before
+    assert echo.ask() == "yes 1.0"
+    said = "the parameters that were set are not applied: the word no cannot be repeated"
+    assert capfd.readouterr().err.count(said) == 1
+    assert echo.set(word="yes") == (True, "")
     echo.node.trigger_deactivate()
     assert echo.set(word="no") == (False, "the word no cannot be repeated")
     assert echo.get("word").string_value == "yes"
