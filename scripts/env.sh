@@ -26,7 +26,7 @@ export PYTHONPATH="$EMOTION_OVERLAY/$EMOTION_PYTHON${PYTHONPATH:+:$PYTHONPATH}"
 # The wheels' libraries lie in lib/ and, those bundled by auditwheel, in ros_*.libs/. Python would find that out by
 # itself and start a second time; with the mark it need not.
 LD_LIBRARY_PATH="$EMOTION_OVERLAY/lib:$EMOTION_VENV/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-for EMOTION_SITE in $(find "$EMOTION_SITE" -maxdepth 1 -name 'ros_*.libs'); do
+for EMOTION_SITE in "$EMOTION_SITE"/ros_*.libs; do
   LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$EMOTION_SITE
 done
 export LD_LIBRARY_PATH
