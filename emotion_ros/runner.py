@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from emotion_core.errors import EmotionError
+from emotion_ros.core_log import forwarded
 from emotion_ros.log_files import without_log_file
 from emotion_ros.signals import StopSignals
 
@@ -53,12 +54,13 @@ def run(
             node = create()
         except (ParameterException, NameValidationException, RuntimeError) as error:  # RuntimeError: bad ROS arguments
             raise EmotionError(str(error)) from error
-        start(node)
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while not (done(node) or signals.stop.is_set()) and rclpy.ok():
-            spin_once(executor, node)
-        return finish(node)
+        with forwarded(node):
+            start(node)
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            while not (done(node) or signals.stop.is_set()) and rclpy.ok():
+                spin_once(executor, node)
+            return finish(node)
     except EmotionError as error:
         print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -192,6 +192,22 @@ def test_what_can_be_mended_and_what_cannot_at_the_start(launch: Any) -> None:
     assert errors.startswith("toy: error: this is a defect\nTraceback") and "a defect of the start" in errors
 
 
+def test_what_the_core_warns_of_is_in_the_node_s_log(launch: Any, empty_store: Path) -> None:
+    """A detector's file that is none: the other detector is taken, and the node's log says so."""
+    (empty_store / "face_detection_yunet_2026may.onnx").write_bytes(b"nothing")
+    process = launch(FOLDER / "facial", env=os.environ)
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if "ready" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    assert end(process)[0] == 0
+    (warning,) = (line for line in lines if "WARN" in line)
+    assert "[facial.core]: " in warning and "yunet_2026may" in warning
+    assert any("detector haar" in line for line in lines)
+
+
 def test_a_configuration_that_fails_says_why(launch: Any, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"nothing")
     process = launch(FOLDER / "facial", "--ros-args", "-p", f"model:={tmp_path / 'model.onnx'}", env=os.environ)
