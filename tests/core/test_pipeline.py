@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -13,9 +14,11 @@ from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.pipeline.still import StillPipeline
+from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.store.card import AFFECT, FACE, LOGITS, Framing, Input, ModelCard, Output
-from emotion_core.types import Box, Face
+from emotion_core.store.finding import BUNDLED
+from emotion_core.types import Box, EmotionEstimate, Face
 
 
 class Scripted:
@@ -193,29 +196,84 @@ def test_unknown_model_is_a_clear_error():
         FacialPipeline(FacialConfig(model="nope"))
 
 
-def test_a_real_face_with_the_bundled_model(portrait):
-    """The sample portrait shows a slight smile: whatever the network makes of it, it is no strong negative emotion."""
-    estimates = FacialPipeline(FacialConfig(detector="haar")).process(portrait, 0.0)
-    assert len(estimates) == 1
-    assert estimates[0].label in ("happy", "neutral", "contempt")
-    assert sum(estimates[0].probabilities) == pytest.approx(1)
-    assert -1 <= estimates[0].valence <= 1
+class Fixed:
+    """Detector that knows where the face is."""
+
+    name, framing = "fixed", 1.0
+
+    def __init__(self, *faces: Face) -> None:
+        self.faces = list(faces)
+
+    def detect(self, image: np.ndarray) -> list[Face]:
+        return self.faces
 
 
-def test_a_face_cut_by_the_border_is_still_estimated(portrait):
+class Remembered(Classifier):
+    """The bundled network, and what it was given last."""
+
+    def __call__(self, faces: np.ndarray) -> EnsembleOutput:
+        self.batch = faces
+        return super().__call__(faces)
+
+
+@pytest.fixture
+def network() -> Remembered:
+    return cast("Remembered", Remembered.load("esr_compact", threads=1))
+
+
+def one(image: np.ndarray, network: Classifier, face: Face) -> EmotionEstimate:
+    (estimate,) = FacialPipeline(FacialConfig(), Fixed(face), network).process(np.ascontiguousarray(image), 0.0)
+    return estimate
+
+
+HEAD = Face(Box(156, 105, 223, 223))
+"""Of the sample portrait, as the cascade finds it."""
+
+
+def test_a_real_face_with_the_bundled_model(portrait, network):
+    """Against the network's own file: the branches' mean probability, and their mean valence and arousal."""
+    import onnxruntime
+
+    (estimate,) = FacialPipeline(FacialConfig(detector="haar"), classifier=network).process(portrait, 0.0)
+    assert estimate.face.box.iou(HEAD.box) > 0.8
+    assert estimate.label == "neutral"
+    session = onnxruntime.InferenceSession(str(BUNDLED / "esr_compact.onnx"))
+    logits, affect = session.run(["logits", "affect"], {"faces": network.batch})
+    powers = np.exp(logits[0] - logits[0].max(1, keepdims=True))
+    expected = (powers / powers.sum(1, keepdims=True)).mean(0)
+    np.testing.assert_allclose(estimate.probabilities, expected, atol=1e-5)
+    np.testing.assert_allclose((estimate.valence, estimate.arousal), affect[0].mean(0), atol=1e-5)
+
+
+def test_a_face_cut_by_the_border_is_found_and_estimated(portrait):
     cut = np.ascontiguousarray(portrait[:, 150:])
-    estimates = StillPipeline(detector="haar").process(cut)
-    for estimate in estimates:
-        assert sum(estimate.probabilities) == pytest.approx(1)
-    pipeline = FacialPipeline(FacialConfig(), Scripted([Face(Box(-40, -30, 120, 140))]))
-    (estimate,) = pipeline.process(cut, 0.0)
-    assert estimate.face.box.x == -40
+    (estimate,) = StillPipeline(detector="haar").process(cut)
+    assert estimate.face.box.iou(Box(HEAD.box.x - 150, HEAD.box.y, 223, 223)) > 0.8
 
 
-def test_mirror_images_agree(portrait):
-    one = StillPipeline(detector="haar").process(portrait)[0]
-    other = StillPipeline(detector="haar").process(cv2.flip(portrait, 1))[0]
-    np.testing.assert_allclose(one.probabilities, other.probabilities, atol=0.25)
+@pytest.mark.parametrize(("left", "top"), [(75, 0), (0, 60), (85, 70)])
+def test_beyond_the_border_the_edge_goes_on(portrait, network, left, top):
+    """A box that reaches out of the picture is estimated like one inside the picture with its edge repeated."""
+    small = cv2.resize(portrait, None, fx=1 / 3, fy=1 / 3, interpolation=cv2.INTER_AREA)
+    cut, box = small[top:, left:], HEAD.box.scaled(1 / 3)
+    padded = cv2.copyMakeBorder(cut, 100, 100, 100, 100, cv2.BORDER_REPLICATE)
+    outside = one(cut, network, Face(box.moved(-left, -top)))
+    crop = network.batch
+    inside = one(padded, network, Face(box.moved(100 - left, 100 - top)))
+    assert outside.face.box == box.moved(-left, -top)
+    np.testing.assert_allclose(crop, network.batch, atol=1.5 / 255)
+    np.testing.assert_allclose(outside.probabilities, inside.probabilities, atol=0.01)
+
+
+def test_mirror_images_agree(portrait, network):
+    """The network is given the mirrored crop, and was taught that it means the same."""
+    estimate, crop = one(portrait, network, HEAD), network.batch
+    mirrored = Box(portrait.shape[1] - HEAD.box.x - HEAD.box.width, HEAD.box.y, HEAD.box.width, HEAD.box.height)
+    other = one(cv2.flip(portrait, 1), network, Face(mirrored))
+    np.testing.assert_allclose(network.batch, crop[..., ::-1], atol=4 / 255)  # rounded twice
+    assert other.label == estimate.label
+    np.testing.assert_allclose(estimate.probabilities, other.probabilities, atol=0.05)
+    np.testing.assert_allclose((estimate.valence, estimate.arousal), (other.valence, other.arousal), atol=0.05)
 
 
 def test_real_photos_mostly_agree_with_their_labels(shared, empty_store):
