@@ -16,6 +16,7 @@ from emotion_core import cli
 from emotion_core.cli import models
 from emotion_core.cli.mistakes import describe, one_line
 from emotion_core.errors import EmotionError
+from emotion_core.store.finding import BUNDLED
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "emotion_core.cli"]
@@ -150,6 +151,28 @@ def test_a_file_nested_too_deeply():
     with pytest.raises(RecursionError) as caught:
         json.loads("[" * 200_000)
     assert describe(caught.value).startswith("an input is nested too deeply: expected at most")
+
+
+def test_no_file_in_the_store_breaks_the_list_of_models(tmp_path, bounded):
+    store, bundled = tmp_path / "models", (BUNDLED / "esr_compact.onnx").read_bytes()
+    store.mkdir()
+    (store / "good.onnx").write_bytes(bundled)
+    (store / "half.onnx").write_bytes(bundled[:1000])
+    (store / "blank.onnx").write_bytes(b"")
+    (store / "locked.onnx").write_bytes(bundled)
+    (store / "locked.onnx").chmod(0o000)
+    (store / "folder.onnx").mkdir()
+    (store / "gone.onnx").symlink_to("nowhere")
+    result = emotion("models", env={"EMOTION_MODEL_DIR": str(store)}, preexec_fn=bounded)
+    assert result.returncode == 0
+    listed, told = result.stdout.decode().splitlines(), result.stderr.decode().splitlines()
+    assert [line.partition(":")[0] for line in listed] == [
+        *("esr_compact (default)", "good"),
+        *("face detectors", "model store"),
+    ]
+    assert [next(name for name in ("blank", "half", "locked") if name in line) for line in told] == [
+        *("blank", "half", "locked")
+    ]
 
 
 HALF = """
