@@ -24,7 +24,7 @@ setup-dev: ## the same, and what training, tests and linting need
 
 demo: setup ## run the nodes and record what they see; VIDEO=file or CAMERA=0, DURATION=10 (seconds), OUT=out
 	@scripts/run python -m emotion_ros.demo --duration $(DURATION) --out "$(OUT)" \
-	  $(if $(VIDEO),--video "$(VIDEO)") $(if $(CAMERA),--camera $(CAMERA))
+	  $(if $(VIDEO),--video "$(VIDEO)") $(if $(CAMERA),--camera "$(CAMERA)")
 
 test: setup-dev ## run the tests; TESTS=tests/core, ARGS="-x -k face"
 	@scripts/run pytest $(TESTS) $(ARGS)
