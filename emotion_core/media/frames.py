@@ -18,6 +18,7 @@ import numpy as np
 from emotion_core.errors import EmotionError
 from emotion_core.media.pictures import read_picture
 from emotion_core.parameters import CheckedConfig, parameter
+from emotion_core.store.files import user_path
 from emotion_core.types import Picture
 
 STILLS_RATE_HZ = 30.0
@@ -303,7 +304,7 @@ def open_frames(source: str, loop: bool = False, rate_hz: float = 0) -> FrameSou
     """
     if (source.isascii() and source.isdigit()) or source.startswith("/dev/video"):
         return _Camera(source, rate_hz)
-    path = Path(source).expanduser()
+    path = user_path(source)
     try:
         if not source or not path.exists():
             raise EmotionError(f"expected a camera's number or the path of a video or pictures, got {source!r}")

@@ -9,7 +9,8 @@ _PERIODS = 3
 """A person may be missing in two frames, however slowly they come."""
 
 _STEPS = 9
-"""So many steps between frames tell the usual one: a pause among them changes nothing."""
+"""The mean of so many steps between frames is the period. A step of more than half of the others' sum is then longer
+than three periods, and so a pause; less is what frames do that are dropped under load."""
 
 
 class Cadence:
@@ -30,8 +31,8 @@ class Cadence:
     @property
     def gap_s(self) -> float:
         """The longest time in seconds that a person may be unseen."""
-        usual = statistics.median_low(self._steps) if self._steps else 0.0
-        return max(self._max_gap_s, _PERIODS * usual)
+        period = statistics.fmean(self._steps) if self._steps else 0.0
+        return max(self._max_gap_s, _PERIODS * period)
 
     def update(self, stamp_s: float) -> float:
         """Take the stamp of the next frame in seconds; returns ``gap_s``.

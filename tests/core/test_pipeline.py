@@ -163,10 +163,9 @@ def test_low_rates_keep_the_same_person(period_s):
 
 
 def test_at_a_usual_rate_half_a_second_is_the_end():
-    stamps = [*(i / 10 for i in range(5)), 1.0]
-    pipeline, _, people = bright_pipeline(stamps)
-    assert people == [*["1"] * 5, "2"]
-    assert pipeline.gap_s == 0.5
+    often = [i / 10 for i in range(10)]
+    assert bright_pipeline([*often, 0.9 + 0.5])[2] == ["1"] * 11
+    assert bright_pipeline([*often, 0.9 + 0.7])[2] == [*["1"] * 10, "2"]
 
 
 def test_ids_are_never_used_twice():
