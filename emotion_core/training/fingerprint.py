@@ -46,6 +46,12 @@ def of_data(data: Any, targets: NDArray[Any] | None = None) -> dict[str, Any]:
     }
 
 
+def of_array(values: NDArray[Any]) -> str:
+    """The hash of an array with its type and shape, for data that no dataset holds."""
+    values = np.ascontiguousarray(values)
+    return _hash([f"{values.dtype} {values.shape}".encode(), values.tobytes()]).hex()
+
+
 def of_weights(state: Mapping[str, torch.Tensor]) -> str:
     """The hash of a network's weights with their names."""
     parts = []

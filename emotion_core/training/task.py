@@ -35,16 +35,21 @@ class Batch:
     """One batch, on the device of its process.
 
     Attributes:
-        inputs: what the network takes, (N, ...).
+        inputs: what the network takes, (N, ...), or a tuple of such tensors for a network with several inputs.
         targets: what its output is compared with, (N, ...).
         weights: (N,) what each sample counts, or None where all count alike.
         indices: (N,) positions in the dataset, on the CPU, where the task needs them again.
     """
 
-    inputs: Tensor
+    inputs: Tensor | tuple[Tensor, ...]
     targets: Tensor
     weights: Tensor | None = None
     indices: Tensor | None = None
+
+    @property
+    def all_inputs(self) -> tuple[Tensor, ...]:
+        """The network's arguments."""
+        return self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
 
 
 class Batches(Protocol):
