@@ -10,8 +10,11 @@ from emotion_core.types import Box, Face
 _BASELINE_S = 0.1
 """Movement is measured over at least this time: a pixel of jitter over a millisecond is no speed."""
 
-_SHORTEST_STEP_S = 1 / 240
-"""Each frame counts as at least so much time without a face, so that people leave even while the stamps stand still."""
+_STILL_S = 1e-3
+"""Stamps that advance by less stand still."""
+
+_STILL_FRAME_S = 1 / 30
+"""So much time a frame counts whose stamp stands still: people leave then too."""
 
 
 @dataclass
@@ -23,7 +26,7 @@ class Track:
         face: where the person was last seen.
         seen_s: when that was.
         hits: in how many frames the person was found.
-        missed: in how many frames in a row the person has been missing.
+        still_s: seconds since then, in frames whose stamps stood still.
         velocity: of the box, in pixels per second.
     """
 
@@ -31,7 +34,7 @@ class Track:
     face: Face
     seen_s: float
     hits: int = 1
-    missed: int = 0
+    still_s: float = 0.0
     velocity: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
@@ -44,11 +47,11 @@ class Track:
 
     def unseen_s(self, now_s: float) -> float:
         """For how long the person has been missing, in seconds."""
-        return max(now_s - self.seen_s, self.missed * _SHORTEST_STEP_S)
+        return now_s - self.seen_s + self.still_s
 
     def advance(self, face: Face, stamp_s: float) -> None:
         """Take the face as the person's at a time; of a late frame, only that the person is there."""
-        self.hits, self.missed = self.hits + 1, 0
+        self.hits, self.still_s = self.hits + 1, 0.0
         if stamp_s < self.seen_s:
             return
         self.face, self.seen_s = face, stamp_s
@@ -99,6 +102,7 @@ class IouTracker:
         if self._last_s - stamp_s > self.max_gap_s:
             self._tracks.clear()
             self._last_s = stamp_s
+        stands_still = 0 <= stamp_s - self._last_s < _STILL_S
         self._last_s = max(self._last_s, stamp_s)
         self._tracks = {k: t for k, t in self._tracks.items() if t.unseen_s(self._last_s) <= self.max_gap_s}
         found: dict[int, Track] = {}
@@ -106,7 +110,7 @@ class IouTracker:
         # Whoever stands still is found where they were last, however wrong the prediction was.
         self._match(faces, found, lambda track: track.face.box)
         for track in self._tracks.values():
-            track.missed += 1
+            track.still_s += _STILL_FRAME_S * stands_still
         for i, track in found.items():
             track.advance(faces[i], stamp_s)
         for i, face in enumerate(faces):

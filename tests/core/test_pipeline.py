@@ -137,7 +137,7 @@ def test_stamps_that_stand_still_do_not_remember_everybody():
     pipeline = FacialPipeline(FacialConfig(), Scripted(*places), Brightness())
     for _ in places:
         pipeline.process(frame(), 3.0)
-    assert len(pipeline._tracker.tracks) == len(pipeline._smoother._states) < 130
+    assert len(pipeline._tracker.tracks) == len(pipeline._smoother._states) < 20
 
 
 def test_a_frame_that_comes_late_forgets_nobody():
