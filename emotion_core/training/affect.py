@@ -23,23 +23,29 @@ def predict(model: Esr, faces: NDArray[np.uint8], batch_size: int = 256) -> Tens
 
 
 @torch.no_grad()
-def fit_affect(model: Esr, data: FaceSet) -> None:
+def fit_affect(model: Esr, data: FaceSet) -> bool:
     """Fit each branch's ``fc_dimensional`` by ridge regression and leave everything else as it is.
 
     The target of a face is the expected position of its votes in the valence-arousal plane, the mean of
     AFFECT_COORDINATES weighted by the label distribution: derived from categories, not annotated. Votes for a label
     without coordinates do not count, and a face with no other votes is left out.
+
+    Returns:
+        Whether there was a face to fit to; without one the heads stay as they are.
     """
     known = torch.tensor([name in AFFECT_COORDINATES for name in data.labels])
     coordinates = torch.tensor([AFFECT_COORDINATES.get(name, (0.0, 0.0)) for name in data.labels])
     weights = torch.from_numpy(data.distributions) * known
     used = weights.sum(1) > 0
+    if not used.any():
+        return False
     targets = (weights @ coordinates)[used] / weights.sum(1, keepdim=True)[used]  # (N, 2)
     logits = predict(model, data.faces[used.numpy()])  # (N, branches, classes)
     for b, branch in enumerate(model.branches()):
         weight, bias = _ridge(branch.affect_features(logits[:, b]).double(), targets.double())
         branch.fc_dimensional.weight.copy_(weight.T)
         branch.fc_dimensional.bias.copy_(bias)
+    return True
 
 
 def _ridge(features: Tensor, targets: Tensor, penalty: float = 1e-3) -> tuple[Tensor, Tensor]:

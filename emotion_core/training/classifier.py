@@ -103,7 +103,6 @@ class ClassifierTask(Task):
         """See ``Task``."""
         train, valid = self.data
         return {
-            "task": self.name,
             "settings": self.config.to_dict(),
             "training samples": of_data(train, self._own_targets),
             "validation samples": of_data(valid),

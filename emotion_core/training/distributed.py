@@ -67,6 +67,13 @@ class Processes:
         indices = [self.device.index] if self.device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=indices)
 
+    def align(self, module: nn.Module) -> None:
+        """Give all processes the first one's weights and statistics, which differ where each saw its own faces."""
+        if self.count == 1:
+            return
+        for tensor in module.state_dict().values():
+            distributed.broadcast(tensor, 0)
+
     def share(self, order: NDArray[Any]) -> NDArray[Any]:
         """This process's part of an order that all processes know; all parts have the same length."""
         return order[: len(order) - len(order) % self.count][self.rank :: self.count]

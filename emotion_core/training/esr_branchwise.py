@@ -90,7 +90,7 @@ class EsrBranchwiseTask(Task):
 
     def fingerprint(self) -> dict[str, Any]:
         """See ``Task``."""
-        found: dict[str, Any] = {"task": self.name, "settings": self.config.to_dict()}
+        found: dict[str, Any] = {"settings": self.config.to_dict()}
         for kind, name in ((CATEGORICAL, "faces"), (DIMENSIONAL, "faces with valence and arousal")):
             if any(stage.kind == kind for stage in self.stages()):
                 train, valid = self.data[kind]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
@@ -36,6 +37,7 @@ from emotion_core.training.trained import Teachers, load_start
 log = logging.getLogger(__name__)
 
 LICENCE = "Apache-2.0; trained on FER2013 images, whose own terms apply"
+AFFECT = "derived from the emotion votes (Russell and Mehrabian 1977), not annotated"
 ASK_AT_ONCE = 256
 """Most faces that a teacher sees at a time."""
 
@@ -79,9 +81,9 @@ class EsrJointTask(Task):
         self.valid = _faces(valid, labels, "the validation faces", "the training faces")
         self.teachers = Teachers(teachers)
         self.taught: list[dict[str, Any]] = []
-        self._start = start
-        self._faces = torch.from_numpy(self.train.faces)[:, None]
-        self.targets = torch.from_numpy(self.train.distributions)
+        self._start, self.has_affect = start, False
+        self._faces = torch.from_numpy(np.ascontiguousarray(self.train.faces))[:, None]
+        self.targets = torch.from_numpy(np.ascontiguousarray(self.train.distributions))
         self.last_loss = torch.full((len(train),), torch.inf)  # of each face, when it was last seen
         self._seen = torch.zeros(len(train), dtype=torch.bool)  # by this process in this epoch
 
@@ -92,7 +94,6 @@ class EsrJointTask(Task):
     def fingerprint(self) -> dict[str, Any]:
         """See ``Task``."""
         return {
-            "task": self.name,
             "settings": self.config.to_dict(),
             "training faces": of_data(self.train, self.train.distributions),
             "validation faces": of_data(self.valid),
@@ -191,7 +192,7 @@ class EsrJointTask(Task):
     def finish(self, model: nn.Module) -> None:
         """Teach the heads for valence and arousal, which classes taught nothing."""
         assert isinstance(model, Esr)
-        fit_affect(model, self.train)
+        self.has_affect = fit_affect(model, self.train)
 
     def state_dict(self) -> dict[str, Any]:
         """The targets too: an interrupted training does not need its teachers again."""
@@ -264,7 +265,7 @@ def write_result(loop: Loop, name: str, command: str, half: bool = False) -> Pat
         name=name,
         labels=task.train.labels,
         licence=LICENCE,
-        affect="derived from the emotion votes (Russell and Mehrabian 1977), not annotated",
+        affect=AFFECT if task.has_affect else "",
         training={
             "data": f"FER+ Training, {len(task.train)} faces, label distributions",
             "data_licence": "FER2013: ICML 2013 challenge data; FER+ labels: MIT",

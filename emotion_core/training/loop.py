@@ -13,6 +13,7 @@ import logging
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ class Loop:
         self._best_state: dict[str, Tensor] | None = None
         self._stepping: dict[str, Any] | None = None  # optimizer, scheduler and scaler of the stage in progress
         # As the checkpoint will hold it: tuples are lists in JSON. The size of a batch is that of each process.
-        self._fingerprint = json.loads(json.dumps({**task.fingerprint(), "processes": self.processes.count}))
+        decided = {"task": task.name, "settings": asdict(task.config), **task.fingerprint()}
+        self._fingerprint = json.loads(json.dumps({**decided, "processes": self.processes.count}))
         if not self._resume():
             task.prepare(self.device)
 
@@ -156,9 +158,16 @@ class Loop:
                 self.history.log_last(board)
                 log.info("%s", in_words(row, stage.epochs))
             tell(EpochDone(row))
+        self._end_stage()
+
+    def _end_stage(self) -> None:
+        """The best weights, where they are asked for, and the same ones in all processes."""
         if self._best_state is not None:
             self.task.model.load_state_dict(self._best_state)
             self.average = None if self.average is None else Average(self.task.model, self.config.ema_decay)
+        self.processes.align(self.task.model)
+        if self.average is not None:
+            self.processes.align(self.average.model)
 
     def _train_epoch(self, index: int, epoch: int, stepper: _Stepper, tell: OnEvent) -> float:
         stage = self.stages[index]
@@ -263,7 +272,7 @@ class _Stepper:
         """Learn from a batch; ``share`` of the stage is done afterwards. Returns the loss."""
         self.lr = self._largest_lr()
         with self._autocast():
-            output = self.network(batch.inputs)
+            output = self.network(*batch.all_inputs)
         loss: Tensor = self.task.loss(self.index, output, batch)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()

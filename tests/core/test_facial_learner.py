@@ -389,9 +389,7 @@ def test_cross_validation_on_ckplus_keeps_people_apart(tmp_path):
         tuple(map(str, range(48))),
         subjects=tuple(f"S{i // 8:03d}" for i in range(48)),
     )
-    config = replace(
-        AUTHORS, model=replace(SMALL, branches=1), first_epochs=12, later_epochs=12, batch_size=8, lr=0.05
-    )
+    config = replace(AUTHORS, model=replace(SMALL, branches=1), first_epochs=12, later_epochs=12, batch_size=8, lr=0.05)
     results = cross_validate(data, tmp_path, 3, config)
     assert [result.n for result in results] == [16, 16, 16]
     assert np.mean([result.accuracy for result in results]) > 30  # of eight classes

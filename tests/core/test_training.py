@@ -233,6 +233,15 @@ def test_affect_is_the_expected_position_of_the_votes(data, tmp_path):
     assert np.corrcoef(affect[:, 0], expected[:, 0])[0, 1] > 0.9
 
 
+def test_labels_that_have_no_place_in_the_plane_teach_no_affect(data, tmp_path):
+    unknown = tuple(f"class {i}" for i in range(8))
+    train, valid = (replace(part, labels=unknown) for part in data)
+    trainer = loop_of(replace(CONFIG, epochs=1), train, valid, tmp_path)
+    trainer.run()
+    assert all(torch.isfinite(tensor).all() for tensor in trainer.model.state_dict().values())
+    assert load_network(write_result(trainer, "tiny", ""))[1].affect == ""
+
+
 def test_a_foreign_or_damaged_checkpoint_is_refused(data, tmp_path):
     loop_of(replace(CONFIG, epochs=1), *data, tmp_path).run()
     with pytest.raises(EmotionError, match=r"another training: settings differ: epochs 1 -> 4\."):
