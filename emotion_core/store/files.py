@@ -17,6 +17,8 @@ from emotion_core.errors import EmotionError
 UNFINISHED = re.compile(r"\.[0-9a-f]{12}\.part(\..*)?")
 """Names of temporary files; only a process that is killed leaves any."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, durable: bool = True) -> Iterator[Path]:
@@ -45,15 +47,15 @@ def atomic_write_all(*paths: str | Path, durable: bool = True) -> Iterator[tuple
         durable: wait for the disk. False for thousands of files that are easily made again.
 
     Raises:
-        OSError: a file cannot be written.
+        OSError: a file cannot be written; it names one of ``paths`` and not the temporary file.
     """
     targets = [Path(os.path.realpath(path)) for path in paths]
+    # Of the name only the suffix, by which writers choose the format: a name of 255 bytes fits too.
+    temporaries = [target.with_name(f".{secrets.token_hex(6)}.part{target.suffix}") for target in targets]
     made: list[Path] = []
     try:
-        for target in targets:
+        for target, temporary in zip(targets, temporaries, strict=True):
             _refuse_special(target)
-            # Of the name only the suffix, by which writers choose the format: a name of 255 bytes fits too.
-            temporary = target.with_name(f".{secrets.token_hex(6)}.part{target.suffix}")
             temporary.open("xb").close()
             made.append(temporary)
         mode = made[0].stat().st_mode if made else 0
@@ -66,6 +68,13 @@ def atomic_write_all(*paths: str | Path, durable: bool = True) -> Iterator[tuple
             temporary.replace(target)
         for folder in dict.fromkeys(target.parent for target in targets if durable):
             _sync_folder(folder)
+    except OSError as error:
+        names = {str(temporary): str(path) for temporary, path in zip(temporaries, paths, strict=True)}
+        if error.filename is None and error.errno in _FULL and paths:
+            error.filename = str(paths[0])  # write() on an open file does not tell which
+        elif error.filename is not None:
+            error.filename = names.get(str(error.filename), error.filename)
+        raise
     finally:
         for temporary in made:
             with contextlib.suppress(OSError):
@@ -159,7 +168,7 @@ def prepare_folder(path: str | Path) -> Path:
 def cannot_write(path: str | Path, error: Exception) -> str:
     """One line for an output that failed: the path, the reason and what to do."""
     number = error.errno if isinstance(error, OSError) else None
-    if number in (errno.ENOSPC, errno.EDQUOT):
+    if number in _FULL:
         return f"{path} cannot be written: the disk is full, make room"
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return f"{path} cannot be written: {reason}, choose another place"

@@ -50,6 +50,16 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     assert names(tmp_path) == ["a.txt"]
 
 
+def test_an_error_names_the_file_that_was_asked_for(tmp_path):
+    for path in (tmp_path / "no" / "a.txt", tmp_path / ("n" * 300)):
+        with pytest.raises(OSError) as caught, atomic_write(path):
+            pytest.fail("the block must not begin")
+        assert caught.value.filename == str(path)
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(tmp_path / "a"):
+        (tmp_path / "input").read_bytes()
+    assert caught.value.filename == str(tmp_path / "input")
+
+
 def test_several_files_come_together(tmp_path):
     with atomic_write_all(tmp_path / "a.onnx", tmp_path / "a.json") as (model, card):
         model.write_bytes(b"model")
@@ -177,7 +187,7 @@ try:
     with atomic_write(folder / "a") as path:
         path.write_bytes(bytes(4096))
 except OSError as error:
-    print(error.strerror)
+    print(error.filename, error.strerror)
 print(sorted(os.listdir(folder)))
 """
 
@@ -189,7 +199,7 @@ def test_a_full_disk_is_found_out_before_the_work(tmp_path):
         pytest.skip("a small file system may not be mounted here")
     assert result.stdout.splitlines() == [
         f"{tmp_path}/a cannot be written: the disk is full, make room",
-        "No space left on device",
+        f"{tmp_path}/a No space left on device",
         "['filler']",
     ], result.stderr
 
