@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.errors import EmotionError
+from emotion_core.media import pictures
 from emotion_core.media.frames import IMAGE_SUFFIXES
-from emotion_core.media.pictures import decode_picture
 
 
 class FolderDataset(FaceDataset):
@@ -100,11 +100,7 @@ def load_folder(
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 BGR; raises EmotionError with the path when it is missing or damaged."""
-    data = read_bytes(path)
-    try:
-        return decode_picture(data).image
-    except EmotionError as error:
-        raise EmotionError(f"{path} is not a readable picture: {error}") from None
+    return pictures.read_picture(path).image
 
 
 def read_bytes(path: Path) -> bytes:
