@@ -31,6 +31,15 @@ def bound_opencv() -> int:
     return cores
 
 
+def bound_torch() -> None:
+    """Keep torch's threads within ``usable_cores()``; like OpenCV, it knows no quota. A lower number stays."""
+    import torch
+
+    cores = usable_cores()
+    if torch.get_num_threads() > cores:
+        torch.set_num_threads(cores)
+
+
 def cgroup_quota(root: str | Path = "/") -> float | None:
     """The smallest CPU quota of this process's cgroup and those above it, in cores; None where there is none.
 

@@ -23,6 +23,7 @@ from typing import Any
 from emotion_core.errors import EmotionError
 from emotion_core.media.clip import pan_still
 from emotion_core.recording.recording import Summary
+from emotion_core.store.files import user_path
 from emotion_core.vision.detect import DETECTORS
 from emotion_ros.children import Child, NodeError, stop_all
 from emotion_ros.signals import interrupt_once
@@ -111,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace, folder: Path) -> int:
-    out = Path(args.out).expanduser().resolve()
+    out = user_path(args.out).resolve()
     source, title, loop = _source(args, folder)
     say(f"source: {title}")
     env = environment()
@@ -142,7 +143,7 @@ def _source(args: argparse.Namespace, folder: Path) -> tuple[str, str, bool]:
     if args.camera is not None:
         return args.camera, f"camera {args.camera}", False
     if args.video is not None:
-        path = Path(args.video).expanduser()
+        path = user_path(args.video)
         if not path.exists():
             raise EmotionError(f"--video: expected a video or pictures, but there is no {path}")
         return str(path.resolve()), path.name, False

@@ -5,7 +5,6 @@ It ends by itself after duration_s, or on SIGINT or SIGTERM, and then writes its
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from emotion_core.media.video import VideoWriter
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.plots.timeline import plot_timeline
 from emotion_core.recording.recording import NodeReport, Recording, Summary, summary_table
+from emotion_core.store.files import prepare_folder
 from emotion_ros import images, parameters, qos
 from emotion_ros.conversions import from_message, to_seconds
 from emotion_ros.runner import run
@@ -186,14 +186,10 @@ class RecorderNode(Node):
 
 
 def _folder(out: str) -> Path:
-    path = Path(out).expanduser()
     try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EmotionError(f"parameter out: expected a folder, but {path} cannot be made: {error.strerror}") from None
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise EmotionError(f"parameter out: expected a folder that can be written, got {path}")
-    return path
+        return prepare_folder(out)
+    except EmotionError as error:
+        raise EmotionError(f"parameter out: {error}") from None
 
 
 def print_results(summary: Summary, out: Path) -> None:

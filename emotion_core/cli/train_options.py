@@ -86,9 +86,11 @@ def begin(args: argparse.Namespace) -> None:
     """Before the first large tensor: memory, threads, and a log that tells each epoch."""
     import torch
 
+    from emotion_core.cores import bound_torch
     from emotion_core.training.cpu import reuse_freed_memory
 
     reuse_freed_memory()
+    bound_torch()
     if args.threads is not None:
         if args.threads < 1:
             raise EmotionError(f"--threads must be at least 1, got {args.threads}")

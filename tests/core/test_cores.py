@@ -92,6 +92,19 @@ def test_opencv_is_bounded_and_never_raised(monkeypatch):
         cv2.setNumThreads(before)
 
 
+def test_torch_is_bounded_and_never_raised(monkeypatch):
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    try:
+        monkeypatch.setattr(cores, "usable_cores", lambda: 3)
+        for threads, expected in ((8, 3), (2, 2)):
+            torch.set_num_threads(threads)
+            cores.bound_torch()
+            assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
+
+
 THREADS = """
 import os
 from emotion_core import cores

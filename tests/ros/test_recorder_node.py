@@ -262,7 +262,7 @@ def test_silence_is_an_error_and_still_written_down(start: Any, ros_node: Any, s
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"out": "/dev/null/x"}, "cannot be made"),
+        ({"out": "/dev/null/x"}, "/dev/null/x cannot be written"),
         ({"duration_s": -1.0}, "duration_s"),
         ({"video": "maybe"}, "video"),
     ],
