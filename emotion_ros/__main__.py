@@ -17,7 +17,10 @@ SUFFIX = "_node"
 
 
 def names() -> list[str]:
-    """The nodes: every ``<name>_node.py`` beside this file, with a function ``main`` and the tuple ``CONFIGS``."""
+    """The nodes: every ``<name>_node.py`` beside this file, with a function ``main``.
+
+    A tuple ``CONFIGS`` of the configurations that hold its parameters lets --help list them.
+    """
     return sorted(path.stem.removesuffix(SUFFIX) for path in Path(__file__).parent.glob(f"*{SUFFIX}.py"))
 
 
@@ -70,7 +73,7 @@ def description(name: str, module: ModuleType) -> str:
 
     lines = [f"usage: {name} [--help] [--ros-args -p PARAMETER:=VALUE … -r TOPIC:=TOPIC …]", ""]
     lines += [(module.__doc__ or "").strip(), "", "parameters:"]
-    for item in (item for config in module.CONFIGS for item in fields(config)):
+    for item in (item for config in getattr(module, "CONFIGS", ()) for item in fields(config)):
         if (entry := parameter_of(item)) is None:
             continue
         allowed = ", ".join(entry.choices)

@@ -86,6 +86,14 @@ def test_compressed() -> None:
     np.testing.assert_array_equal(compressed_to_bgr(CompressedImage(format="png", data=data)), picture())
 
 
+@pytest.mark.parametrize("kind", [".webp", ".tiff", ".bmp"])
+def test_a_message_holds_jpeg_or_png_only(kind: str) -> None:
+    """Of others, the size is not known before they fill the memory."""
+    data = array("B", cv2.imencode(kind, picture())[1].tobytes())
+    with pytest.raises(EmotionError, match="JPEG or PNG"):
+        compressed_to_bgr(CompressedImage(format="jpeg", data=data))
+
+
 @pytest.mark.parametrize(
     ("image", "encoding", "said"),
     [
