@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--plugin",
         action=_Plugin,
         metavar="FILE.py",
-        help="import this file, or the module of this name, which registers architectures and datasets (before COMMAND)",
+        help="import a file, or a module by its name, that registers architectures and datasets (before COMMAND)",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for module in (infer, video, eval, prepare, train, export, bench, models, download, node):
