@@ -14,9 +14,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from emotion_core.cli import bench, download, eval, export, infer, models, node, prepare, train, video
-from emotion_core.cli.mistakes import describe, one_line
-from emotion_core.plugins import load_plugin
+from emotion_core.cli.mistakes import describe, one_line, was_interrupted
 
 EXAMPLES = """\
 examples:
@@ -44,11 +42,16 @@ class _Plugin(argparse.Action):
     """Loads at once: what it registers counts for the rest of the command line."""
 
     def __call__(self, parser: object, namespace: object, values: object, option_string: object = None) -> None:
+        from emotion_core.plugins import load_plugin
+
         load_plugin(str(values))
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all subcommands."""
+    # Here, where main() awaits Ctrl-C: what they import takes a part of a second.
+    from emotion_core.cli import bench, download, eval, export, infer, models, node, prepare, train, video
+
     parser = _Parser(
         prog="emotion",
         description="Estimate emotions from faces: run, evaluate, train and export models.",
@@ -92,13 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()  # a full disk or a closed pipe behind it is found out here
         return code
-    except KeyboardInterrupt:
-        print("emotion: interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         _silence_stdout()  # the reader of a pipe has gone: nothing left to say
         return 0
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
+        if was_interrupted(error):
+            print("emotion: interrupted", file=sys.stderr)
+            return 130
         return _failed(error, verbose)
 
 
@@ -119,7 +122,7 @@ def _ended_in_order() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _failed(error: Exception, verbose: bool) -> int:
+def _failed(error: BaseException, verbose: bool) -> int:
     """Say in one line what went wrong; returns the exit code."""
     text = describe(error)
     code = 2

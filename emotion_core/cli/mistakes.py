@@ -15,7 +15,14 @@ EXTRAS = {
 """Modules that an extra of the package brings."""
 
 
-def describe(error: Exception) -> str | None:
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: compiled modules turn it into an ImportError when it comes as they load."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def describe(error: BaseException) -> str | None:
     """What the user can do about an error, as text of any number of lines; None for a defect."""
     if isinstance(error, EmotionError):
         return str(error)
@@ -45,7 +52,7 @@ def _system(error: OSError) -> str:
     return f"{' -> '.join(names)}: {reason}" if names else reason
 
 
-def _no_memory(error: Exception) -> bool:
+def _no_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     cv2, torch = sys.modules.get("cv2"), sys.modules.get("torch")

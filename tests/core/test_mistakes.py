@@ -98,6 +98,24 @@ def test_a_defect_is_said_to_be_one(monkeypatch, capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_ctrl_c_while_a_compiled_module_loads(monkeypatch, capsys):
+    def load(args: object) -> int:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise ImportError("initialization failed") from error
+
+    monkeypatch.setattr(models, "run", load)
+    assert cli.main(["models"]) == 130
+    assert capsys.readouterr().err == "emotion: interrupted\n"
+
+
+def test_nothing_slow_is_imported_where_ctrl_c_is_not_awaited():
+    code = "import sys, emotion_core.cli; print({'cv2', 'numpy', 'onnxruntime', 'rich'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout == "set()\n"
+
+
 def test_bad_usage_is_one_line():
     one_error(emotion(), "required: COMMAND", "(see emotion --help)")
     one_error(emotion("infer"), "emotion infer: error: the following arguments are required: IMAGE")
