@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_core.data.registry import DATASETS, SPLITS
 from emotion_core.errors import EmotionError
-from emotion_core.store.files import prepare_output
 from emotion_core.store.finding import DEFAULT_MODEL
+from emotion_core.store.outputs import Outputs, model_files
 
 if TYPE_CHECKING:
     from emotion_core.evaluation.evaluate import CategoryResult
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from emotion_core.evaluation.evaluate import evaluate_affect, evaluate_protocols, run_network
     from emotion_core.runtime.classifier import Classifier
 
-    picture = prepare_output(args.confusion) if args.confusion else None
+    picture = Outputs(model_files(args.model)).claim(args.confusion, "--confusion") if args.confusion else None
     if args.dimensional and (picture or args.protocol):
         raise EmotionError("--confusion and --protocol go with classes, not with --dimensional")
     classifier = Classifier.load(args.model, threads=0)

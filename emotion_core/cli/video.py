@@ -20,7 +20,7 @@ from emotion_core.errors import EmotionError
 from emotion_core.media.sinks import PictureSink, Sink, VideoSink, WindowSink
 from emotion_core.store.files import atomic_write, cannot_write, user_path
 from emotion_core.store.finding import DEFAULT_MODEL
-from emotion_core.store.outputs import Outputs
+from emotion_core.store.outputs import Outputs, model_files
 from emotion_core.vision.detect import DETECTORS
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         picture = not source.is_live and not folder and path.suffix.lower() in IMAGE_SUFFIXES
         stills = picture or (folder and Path(args.out or "").suffix.lower() != ".mp4")
         files = pictures_in(path) if folder else [path]
-        outputs = Outputs([*files, *_model_files(args.model)])
+        outputs = Outputs([*files, *model_files(args.model)])
         observer = Observer(
             args.model,
             args.detector,
@@ -141,13 +141,6 @@ def _size(text: str) -> tuple[int, int]:
     if len(parts) != 2 or not all(part.isascii() and part.isdigit() and 16 <= int(part) <= 7680 for part in parts):
         raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT in pixels, each of 16 to 7680, got {text!r}")
     return int(parts[0]), int(parts[1])
-
-
-def _model_files(model: str) -> list[Path]:
-    """The files that a model may consist of."""
-    from emotion_core.store.finding import find_model
-
-    return [find_model(model).with_suffix(suffix) for suffix in (".onnx", ".json", ".safetensors")]
 
 
 def _frames(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from emotion_core.errors import EmotionError
 from emotion_core.store.files import prepare_folder, prepare_output, user_path
+from emotion_core.store.finding import find_model
 
 
 class Outputs:
@@ -75,6 +76,11 @@ class Outputs:
             paths.append(path)
         prepare_folder(folder)
         return paths
+
+
+def model_files(model: str | Path) -> list[Path]:
+    """The files that a model may consist of, as sources; raises EmotionError where there is no such model."""
+    return [find_model(model).with_suffix(suffix) for suffix in (".onnx", ".json", ".safetensors")]
 
 
 def _identity(path: str | Path) -> tuple[int, int] | None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from emotion_core.cli import main
 from emotion_core.errors import EmotionError
-from emotion_core.store.outputs import Outputs
+from emotion_core.store.finding import BUNDLED
+from emotion_core.store.outputs import Outputs, model_files
 
 
 @pytest.fixture
@@ -113,3 +116,22 @@ def test_other_outputs_are_spared_by_the_results_in_a_folder(tmp_path: Path) -> 
     assert outputs.claim_each(tmp_path, ["a"], ".png", "--draw") == [tmp_path / "a-2.png"]
     with pytest.raises(EmotionError, match="is where --draw goes"):
         outputs.claim(tmp_path / "a-2.png", "--csv")
+
+
+def test_a_model_is_all_of_its_files(tmp_path: Path) -> None:
+    for suffix in (".onnx", ".json", ".safetensors"):
+        (tmp_path / f"mine{suffix}").write_bytes(b"mine")
+    outputs = Outputs(model_files(tmp_path / "mine.onnx"))
+    for suffix in (".onnx", ".json", ".safetensors"):
+        with pytest.raises(EmotionError, match="the source itself"):
+            outputs.claim(tmp_path / f"mine{suffix}", "--csv")
+    with pytest.raises(EmotionError, match="unknown model"):
+        model_files("nope")
+
+
+def test_the_confusion_matrix_does_not_replace_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "mine.onnx"
+    shutil.copy(BUNDLED / "esr_compact.onnx", model)
+    assert main(["eval", "--data", str(tmp_path), "--model", str(model), "--confusion", str(model)]) == 2
+    assert "--confusion" in (error := capsys.readouterr().err) and "the source itself" in error
+    assert model.read_bytes() == (BUNDLED / "esr_compact.onnx").read_bytes()
