@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time
@@ -30,6 +31,7 @@ MAX_PAUSE_S = 86400.0
 """A jump in the time stamps of a video up to a day is a pause: time lapse, recordings that wait for a movement. A
 longer one is damage, and counts as one period."""
 
+_LOG = logging.getLogger(__name__)
 _RESTART_S = 1.0  # stamps that step back further have begun anew; less is a frame out of order
 _TOLERANCE_S = 1e-4  # time stamps are often rounded to milliseconds or less
 _MAX_MISSES = 10  # reads in a row; a camera may lose a frame and go on
@@ -173,6 +175,8 @@ class _Video(FrameSource):
                 f"{path}: a video takes PyAV: pip install av, or pip install emotion-perception[media]"
             ) from error
         self._av: Any = av
+        if not hasattr(av.VideoFrame, "rotation"):
+            _LOG.warning("this PyAV does not tell how a phone was held, its videos may lie: pip install 'av>=14'")
         self._path = path
         with self._open() as container:
             if not container.streams.video:

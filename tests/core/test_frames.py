@@ -6,6 +6,7 @@ import os
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -203,6 +204,17 @@ def test_phone_videos_are_turned_upright(
     [(image, _)] = first(open_frames(str(path)), 1)
     assert image.shape[:2] == ((48, 64) if matrix[0] else (64, 48))
     assert image[corner].min() > 200 and np.median(image) < 20
+
+
+def test_an_old_pyav_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    av = pytest.importorskip("av", reason="PyAV is not installed (pip install av)")
+    path = str(write_video(tmp_path / "v.mp4", 2))
+    open_frames(path)
+    assert bool(caplog.records) != hasattr(av.VideoFrame, "rotation")
+    caplog.clear()
+    monkeypatch.setitem(sys.modules, "av", SimpleNamespace(open=av.open, error=av.error, VideoFrame=object))
+    open_frames(path)
+    assert "pip install 'av>=14'" in caplog.text
 
 
 def test_broken_packets_are_counted_and_the_rest_is_read(tmp_path: Path) -> None:
