@@ -176,7 +176,7 @@ class _Video(FrameSource):
             ) from error
         self._av: Any = av
         if not hasattr(av.VideoFrame, "rotation"):
-            _LOG.warning("this PyAV does not tell how a phone was held, its videos may lie: pip install 'av>=14'")
+            _LOG.warning("this PyAV cannot turn the videos of phones upright: pip install 'av>=14'")
         self._path = path
         with self._open() as container:
             if not container.streams.video:
