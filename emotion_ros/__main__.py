@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from emotion_core.cli.mistakes import escape_unprintable
+
 SUFFIX = "_node"
 
 
@@ -28,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a node; returns its exit code, 2 for arguments that neither it nor ROS knows."""
     # Until the node listens to signals itself, Ctrl-C ends this process and says nothing.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    escape_unprintable()
     argv = list(sys.argv[1:] if argv is None else argv)
     known = names()
     if not argv or argv[0] not in known:

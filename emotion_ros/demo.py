@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from emotion_core.cli.mistakes import describe, escape_unprintable, one_line
 from emotion_core.errors import EmotionError
 from emotion_core.media.clip import pan_still
 from emotion_core.recording.recording import Summary
@@ -92,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 when a node failed; 2 for bad usage or input; 130 after Ctrl-C before the end.
     """
+    escape_unprintable()
     args = build_parser().parse_args(argv)
     interrupt_once()
     try:
@@ -103,8 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NodeError as error:
         print(f"demo: error: {error}", file=sys.stderr)
         return error.code
-    except EmotionError as error:
-        print(f"demo: error: {error}", file=sys.stderr)
+    except (EmotionError, OSError) as error:
+        print(f"demo: error: {one_line(describe(error) or '')}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("demo: interrupted", file=sys.stderr)

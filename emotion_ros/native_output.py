@@ -9,7 +9,10 @@ import threading
 from collections.abc import Iterator
 
 _LOCK = threading.Lock()
-_DECODERS = re.compile(rb"^(libpng |Corrupt JPEG|Invalid SOS|Unsupported marker|Premature end of JPEG|\[ ?[A-Z]+:\d+@)")
+_DECODERS = re.compile(
+    rb"libpng |Corrupt JPEG|Invalid (SOS|JPEG)|Unsupported marker|Premature end of JPEG|Inconsistent progression"
+    rb"|Warning: unknown JFIF|\[ ?[A-Z]+:\d+@"
+)
 """How lines of the decoders begin."""
 
 
@@ -21,24 +24,22 @@ def collected() -> Iterator[list[str]]:
     order, when the block is left. So keep it short. Two blocks at once wait for each other.
     """
     lines: list[str] = []
-    with _LOCK:
+    with _LOCK, contextlib.ExitStack() as files:
         try:
-            kept, catcher = os.dup(2), os.memfd_create("stderr")
-        except (AttributeError, OSError):  # no stderr, or no such file: nothing can be collected
+            catcher = files.enter_context(os.fdopen(os.memfd_create("stderr"), "rb", buffering=0))
+            kept = files.enter_context(os.fdopen(os.dup(2), "wb", buffering=0))
+        except OSError:  # there is no stderr, and so nobody to be spared
             yield lines
             return
+        os.dup2(catcher.fileno(), 2)
         try:
-            os.dup2(catcher, 2)
-            try:
-                yield lines
-            finally:
-                os.dup2(kept, 2)
-                size = os.fstat(catcher).st_size
-                for line in os.pread(catcher, size, 0).splitlines(keepends=True) if size else ():
-                    if _DECODERS.match(line):
-                        lines.append(line.decode(errors="replace").strip())
-                    else:
-                        os.write(kept, line)
+            yield lines
         finally:
-            os.close(kept)
-            os.close(catcher)
+            os.dup2(kept.fileno(), 2)
+            size = os.fstat(catcher.fileno()).st_size
+            for line in os.pread(catcher.fileno(), size, 0).splitlines(keepends=True) if size else ():
+                if _DECODERS.match(line):
+                    lines.append(line.decode(errors="replace").strip())
+                else:
+                    with contextlib.suppress(OSError):  # nobody reads it any more
+                        kept.write(line)

@@ -14,6 +14,7 @@ from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedE
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from emotion_core.cli.mistakes import describe
 from emotion_core.errors import EmotionError
 from emotion_ros.core_log import forwarded
 from emotion_ros.log_files import without_log_file
@@ -42,7 +43,7 @@ def run(
         finish: called at the end, however it came; its result is the exit code.
 
     Returns:
-        The exit code; 2, after one line on stderr, when EmotionError is raised or a parameter or argument is wrong;
+        The exit code; 2, after one line on stderr, when EmotionError or OSError is raised or a parameter is wrong;
         1, after a traceback, for a defect. An exception of a callback of the node ends nothing, it is logged.
     """
     # Not rclpy's handlers: they end the context at once, in the middle of a publish, which then fails.
@@ -61,8 +62,8 @@ def run(
             while not (done(node) or signals.stop.is_set()) and rclpy.ok():
                 spin_once(executor, node)
             return finish(node)
-    except EmotionError as error:
-        print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    except (EmotionError, OSError) as error:
+        print(f"{name}: error: {' '.join((describe(error) or '').split())}", file=sys.stderr)
         return 2
     except Exception:
         print(f"{name}: error: this is a defect\n{traceback.format_exc()}", file=sys.stderr, end="")

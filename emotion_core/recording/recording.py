@@ -42,6 +42,7 @@ class NodeReport:
         received: images that came in; each is processed, dropped because a newer one came, or rejected.
         processed, dropped, rejected: see there.
         detector, model, provider: what it runs.
+        lost: images that were overwritten or lost before they came in.
     """
 
     received: int | None = None
@@ -51,13 +52,14 @@ class NodeReport:
     detector: str = ""
     model: str = ""
     provider: str = ""
+    lost: int | None = None
 
     @classmethod
     def parse(cls, values: Iterable[tuple[str, str]]) -> NodeReport:
         """From the key-value pairs of its diagnostics; what is unknown or no number is left out."""
         known: dict[str, Any] = {}
         for key, value in values:
-            if key in ("received", "processed", "dropped", "rejected"):
+            if key in ("received", "processed", "dropped", "rejected", "lost"):
                 if value.isascii() and value.isdigit():
                     known[key] = int(value)
             elif key in ("detector", "model", "provider"):
@@ -253,7 +255,8 @@ def summary_table(summary: Summary) -> Table:
     table.add_row("model", node.model + (f" on {node.provider}" if node.provider else "") or "unknown")
     table.add_row("face detector", node.detector or "unknown")
     counts = f"{count(node.received)} in, {count(node.processed)} processed, {count(node.dropped)} dropped"
-    table.add_row("frames at the node", counts + (f", {node.rejected} rejected" if node.rejected else ""))
+    counts += f", {node.rejected} rejected" if node.rejected else ""
+    table.add_row("frames at the node", counts + (f", {node.lost} lost" if node.lost else ""))
     table.add_row("recorded", f"{summary.frames} frames in {summary.seconds:.1f} s")
     table.add_row("frames/s", "unknown" if summary.rate_hz is None else f"{summary.rate_hz:.1f}")
     latency = "   ".join(f"{name} {value:.1f} ms" for name, value in summary.latency_ms.items())

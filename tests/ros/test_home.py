@@ -51,3 +51,22 @@ def test_log_files_come_where_a_place_is_named(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setenv(name, "/tmp")
             assert without_log_file(["x"]) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["emotion_ros.demo", "--video", b"\xc3\xbc\xff.mp4"], 2),
+        (["emotion_ros.demo", "--out", b"/proc/\xc3\xbc\xff"], 2),
+        (["emotion_ros", "facial", b"--\xc3\xbc\xff"], 2),
+        (["emotion_ros", "facial", "--help"], 0),
+    ],
+)
+def test_any_name_can_be_said_under_any_locale(words, code):
+    """A name in UTF-8 (ü) with a byte that is none (0xff)."""
+    command = [sys.executable, "-m", *words]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == code, result.stderr
+    assert len(result.stderr.splitlines()) == (code == 2), result.stderr
+    assert (r"\xfc\udcff" in result.stderr) == (code == 2)

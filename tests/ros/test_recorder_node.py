@@ -126,17 +126,19 @@ def test_a_run_is_written_down(start: Any, ros_node: Any, spin_until: Any, tmp_p
     assert spin_until(feeder.heard)
     for i in range(40):
         feeder.frame(i, people=(1, 2, 0, 1)[i % 4], label="sad" if i % 4 == 3 else "happy")
-        feeder.report("/lab/facial", received=50, processed=40, dropped=9, rejected=1, detector="haar", model="tiny")
+        feeder.report(
+            "/lab/facial", received=50, processed=40, dropped=9, rejected=1, lost=3, detector="haar", model="tiny"
+        )
         feeder.report("battery", received=1)
         time.sleep(PERIOD_NS / 1e9)
         if process.poll() is not None:
             break
     code, printed, errors = end(process)
     assert code == 0, errors
-    assert "50 in, 40 processed, 9 dropped, 1 rejected" in printed
+    assert "50 in, 40 processed, 9 dropped, 1 rejected, 3 lost" in " ".join(printed.replace("│", " ").split())
 
     summary = Summary.load(out / "summary.json")
-    assert summary.node == NodeReport(50, 40, 9, 1, "haar", "tiny", "")
+    assert summary.node == NodeReport(50, 40, 9, 1, "haar", "tiny", "", 3)
     assert (summary.frames, summary.people) == (21, 2)
     assert summary.seconds == pytest.approx(1.0, abs=1e-3) and summary.rate_hz == pytest.approx(20, abs=0.1)
     # Sent at the pace of the stamps or, on a busy machine, later.
