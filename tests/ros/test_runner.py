@@ -127,6 +127,19 @@ def test_what_it_does_not_know_ends_it_with_a_line(launch: Any, arguments: list[
     assert said in errors and "Traceback" not in errors
 
 
+def test_a_later_parameter_file_counts_more_and_the_others_still_count(launch: Any, tmp_path: Path) -> None:
+    """As launch passes them: params_file, and then a file of what was given as arguments."""
+    first, second = tmp_path / "robot.yaml", tmp_path / "arguments.yaml"
+    head = "/**:\n  ros__parameters:\n    "
+    first.write_text(head + "image_transport: compressed\n    detector: yunet\n    smoothing_s: 1\n")
+    second.write_text(head + "detector: haar\n")
+    process = launch(FOLDER / "facial", "--ros-args", "--params-file", first, "--params-file", second)
+    lines = [process.stderr.readline() for _ in range(2)]
+    process.send_signal(signal.SIGINT)
+    assert end(process)[0] == 0
+    assert lines[0].endswith("detector haar\n") and lines[1].endswith("waiting for images on /image/compressed\n")
+
+
 def test_what_is_for_ros() -> None:
     assert entry.without_ros(["a", "--ros-args", "-p", "b:=1", "--", "c", "--ros-args", "-r", "d:=e"]) == ["a", "c"]
 

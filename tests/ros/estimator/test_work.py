@@ -108,12 +108,18 @@ def test_a_simulated_clock_that_stands_still_silences_no_diagnostics(bench: Any)
     assert echo.answers[-1].header.stamp == Time(sec=1000)
 
 
+def test_before_the_first_image_there_is_no_health(bench: Any) -> None:
+    echo = bench(stale_warn_s=100.0)
+    echo.node.start()
+    assert echo.spin(lambda: len(echo.health.statuses) >= 2)
+    assert (echo.health.level, echo.health.message) == (STALE, "no image yet; no sound yet")
+    assert echo.health.values["age_s"] == echo.health.values["sound_age_s"] == "never"
+
+
 def test_a_camera_that_is_gone_is_no_health(bench: Any) -> None:
     echo = bench(stale_warn_s=1.0, stale_error_s=1.5)
     echo.node.start()
     echo.connect()
-    assert echo.spin(lambda: echo.health.level is not None)
-    assert (echo.health.level, echo.health.message) == (STALE, "no image yet; no sound yet")
     assert echo.spin(lambda: echo.health.level == ERROR)
     assert echo.health.message.startswith("no image on /image for ")
     assert echo.health.statuses[-1].hardware_id == "echo"
