@@ -24,7 +24,7 @@ from emotion_core.cli.mistakes import describe, escape_unprintable, one_line
 from emotion_core.errors import EmotionError
 from emotion_core.media.clip import pan_still
 from emotion_core.recording.recording import Summary
-from emotion_core.store.files import user_path
+from emotion_core.store.files import prepare_folder, user_path
 from emotion_core.vision.detect import DETECTORS
 from emotion_ros.children import Child, NodeError, stop_all
 from emotion_ros.signals import interrupt_once
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace, folder: Path) -> int:
-    out = user_path(args.out).resolve()
+    out = prepare_folder(args.out).resolve()
     source, title, loop = _source(args, folder)
     say(f"source: {title}")
     env = environment()

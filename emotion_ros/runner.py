@@ -55,6 +55,8 @@ def run(
             node = create()
         except (ParameterException, NameValidationException, RuntimeError) as error:  # RuntimeError: bad ROS arguments
             raise EmotionError(str(error)) from error
+        except UnicodeEncodeError as error:
+            raise EmotionError(f"ROS arguments are UTF-8, got {error.object!r}") from error
         with forwarded(node):
             start(node)
             executor = SingleThreadedExecutor()

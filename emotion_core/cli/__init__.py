@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import logging
 import os
 import signal
@@ -14,7 +13,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from emotion_core.cli.mistakes import describe, one_line, was_interrupted
+from emotion_core.cli.mistakes import describe, escape_unprintable, one_line, was_interrupted
 
 EXAMPLES = """\
 examples:
@@ -73,10 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 2 for bad usage or input, 1 for a defect, 130 after Ctrl-C."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # Names of files may hold what the locale, or UTF-8, cannot write.
-            stream.reconfigure(errors="backslashreplace")
+    escape_unprintable()
     verbose = False
     try:
         parser = build_parser()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 
 from emotion_core.errors import EmotionError
@@ -13,6 +14,13 @@ EXTRAS = {
     "media": ("av", "matplotlib"),
 }
 """Modules that an extra of the package brings."""
+
+
+def escape_unprintable() -> None:
+    """From now on, stdout and stderr write \\udcff where the locale, or UTF-8, cannot write a file's name."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def was_interrupted(error: BaseException | None) -> bool:
