@@ -23,6 +23,7 @@ def main(faces: str, out: str, epochs: str = "10") -> None:
         dimensional_finetune=False,
         max_training_epoch=int(epochs),
         base_path_experiment=out,
+        temp_path=str(Path(out) / "exported"),
         name_experiment="mine",
     )
     learner.fit(train, valid)  # stopped and started again, it goes on from the last epoch

@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 def run(name: str, *arguments: object, store: Path) -> list[str]:
     command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
     environment = {**os.environ, "EMOTION_MODEL_DIR": str(store)}
-    result = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, cwd=store)
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
 
