@@ -44,15 +44,26 @@ def test_the_node_s_own_defaults_are_those_of_the_yaml_file():
     assert {item.name: item.default for item in fields(FacialNodeConfig)} == NODE_FIELDS
 
 
-def test_the_readme_lists_every_parameter_with_its_default_and_range():
-    text = (ROOT / "README.md").read_text()
-    rows = {m[1]: m[0] for m in re.finditer(r"^\| `(\w+)` \|.*$", text, re.MULTILINE)}
-    for item in fields(FacialConfig):
-        declared = parameter_of(item)
-        assert item.name in rows, f"README.md has no row for the parameter {item.name}"
-        assert f"| `{item.default}` |" in rows[item.name], rows[item.name]
-        if declared.low is not None:
-            assert f"{declared.low:g} to {declared.high:g}" in rows[item.name], rows[item.name]
+def test_the_document_of_the_nodes_lists_every_parameter():
+    """With its default, its range or choices, its description, and a star where it can change at any time."""
+    pytest.importorskip("rclpy")
+    pytest.importorskip("emotion_perception.msg")
+    from emotion_ros import facial_node, recorder_node, source_node
+
+    text = (ROOT / "docs" / "nodes.md").read_text()
+    for module in (facial_node, source_node, recorder_node):
+        part = text.partition(f"\n## {module.NAME}\n")[2].partition("\n## ")[0]
+        rows = re.findall(r"^\| `(\w+)` \| `(.*?)` \|(.*)\| (.*?) \|$", part, re.MULTILINE)
+        expected = []
+        for item in (item for config in module.CONFIGS for item in fields(config)):
+            declared, default = parameter_of(item), item.default
+            written = str(default).lower() if isinstance(default, bool) else str(default)
+            limits = ", ".join(declared.choices)
+            if declared.low is not None:
+                limits = f"{declared.low:g} to {declared.high:g}"
+            star = "" if declared.read_only else " *"
+            expected.append((item.name, written, limits, declared.description + star))
+        assert sorted((name, default, limits.strip(), said) for name, default, limits, said in rows) == sorted(expected)
 
 
 def test_launch_files_are_python():
