@@ -28,8 +28,10 @@ def names() -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a node; returns its exit code, 2 for arguments that neither it nor ROS knows."""
-    # Until the node listens to signals itself, Ctrl-C ends this process and says nothing.
+    # Until the node listens to signals itself, Ctrl-C ends this process and says nothing. Who started it may have had
+    # the signal wait until here.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     escape_unprintable()
     argv = list(sys.argv[1:] if argv is None else argv)
     known = names()

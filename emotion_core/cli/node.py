@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -50,4 +51,6 @@ def run(args: argparse.Namespace) -> int:
         raise EmotionError(f"expected the name of a node, one of {', '.join(names())}, got {got}")
     sys.stdout.flush()
     rest = ["--help"] if args.help else args.rest
+    # From here until the node's process has settled what Ctrl-C means, it waits: Python would give a traceback.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.execv(sys.executable, [sys.executable, "-m", "emotion_ros", args.name, *rest])

@@ -35,7 +35,7 @@ def test_every_node_is_an_executable(node):
     folder = PREFIX / "lib" / "emotion_perception"
     for name in (node, f"{node}_node"):
         assert os.access(folder / name, os.X_OK)
-        interpreter = re.search(r'exec\' "(.+?)"', (folder / name).read_text())[1]
+        interpreter = re.search(r'^python="(.+?)"$', (folder / name).read_text(), re.MULTILINE)[1]
         assert Path(interpreter).exists()
         # Found from any folder, and answered without a node being started.
         shown = clean_shell(f"source install/setup.bash; cd /; '{folder / name}' --help")
