@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,17 +95,17 @@ def write_picture(path: str | Path, picture: Picture) -> None:
         EmotionError: it cannot be written, or OpenCV does not write such a kind.
     """
     path = Path(path)
-    try:
-        done, data = cv2.imencode(path.suffix, picture)
-    except cv2.error:
-        done = False
+    done = False
+    if path.suffix.isascii():  # OpenCV crashes on one that is not UTF-8
+        with contextlib.suppress(cv2.error):
+            done, data = cv2.imencode(path.suffix, picture)
     if not done:
         height, width = picture.shape[:2]
         raise EmotionError(
             f"{path}: OpenCV cannot write {width} x {height} px as {path.suffix or 'a file without suffix'}: use .png"
         )
     try:
-        with atomic_write(path) as temporary:
+        with atomic_write(path, durable=False) as temporary:  # easily drawn again, and there may be thousands
             temporary.write_bytes(data.tobytes())
     except OSError as error:
         raise EmotionError(cannot_write(path, error)) from None

@@ -374,6 +374,8 @@ def test_what_cannot_be_read(tmp_path: Path, name: str, content: bytes | None, s
 def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(EmotionError, match=r"OpenCV cannot write 83 x 61 px as \.xyz: use \.png"):
         write_picture(tmp_path / "a.xyz", scene())
+    with pytest.raises(EmotionError, match=r"OpenCV cannot write 83 x 61 px as \.p\udcff"):
+        write_picture(tmp_path / "a.p\udcff", scene())
     with pytest.raises(EmotionError, match=r"as a file without suffix"):
         write_picture(tmp_path / "a", scene())
     with pytest.raises(EmotionError, match=r"a\.png cannot be written: No such file or directory"):
