@@ -52,6 +52,20 @@ def test_a_linked_checkout_is_the_one_it_links_to(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("path", "refused"), [("/ws/a b+c/src", False), ("/ws/Prüfung/src", True)])
+def test_cmake_refuses_what_rosidl_cannot_read(tmp_path, path, refused):
+    """The condition of CMakeLists.txt, for those who build in a workspace over an installed ROS 2."""
+    cmake = shutil.which("cmake") or ROOT / ".venv" / "bin" / "cmake"
+    if not Path(cmake).exists():
+        pytest.skip("needs CMake")
+    (check,) = re.findall(r"^if\(.*MATCHES \"\[.*?^endif\(\)\n", (ROOT / "CMakeLists.txt").read_text(), re.M | re.S)
+    script = tmp_path / "check.cmake"
+    script.write_text(f'set(CMAKE_CURRENT_SOURCE_DIR "{path}")\nset(CMAKE_CURRENT_BINARY_DIR "/ws/build")\n{check}')
+    result = clean([str(cmake), "-P", str(script)])
+    assert (result.returncode != 0) == refused
+    assert ("move the workspace" in " ".join(result.stderr.split())) == refused
+
+
 @built
 @pytest.mark.ros
 def test_a_checkout_below_a_folder_with_a_blank_runs(tmp_path):
