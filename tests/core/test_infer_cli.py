@@ -118,7 +118,7 @@ def test_a_photo_without_its_end_is_read_and_one_without_rows_is_not(portrait, t
     assert infer(tmp_path / "endless.jpg", tmp_path / "cut.jpg", "--json") == 2
     said = capsys.readouterr()
     assert len(json.loads(said.out)["faces"]) == 1
-    assert "cut.jpg is not a readable picture" in said.err and "rows are missing" in said.err
+    assert "cut.jpg is not a readable picture" in said.err and "rows or details are missing" in said.err
 
 
 @pytest.mark.parametrize("locale", ["C.UTF-8", "C", "POSIX"])
