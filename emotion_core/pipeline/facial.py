@@ -60,7 +60,9 @@ class FacialConfig(CheckedConfig):
         high=60.0,
         read_only=False,
     )
-    threads: int = parameter(1, "CPU threads of the network; 0 takes all cores that this process may use.", low=0, high=256)
+    threads: int = parameter(
+        1, "CPU threads of the network; 0 takes all cores that this process may use.", low=0, high=256
+    )
 
 
 class FacialPipeline:
