@@ -11,11 +11,11 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from emotion_core.evaluation.metrics import classification
 from emotion_core.labels import canonical
+from emotion_core.media.pictures import read_picture
 from emotion_core.pipeline.still import StillPipeline
 from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.vision.detect import DETECTORS
@@ -34,7 +34,7 @@ def main() -> None:
     with (args.folder / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        estimates = pipeline.process(cv2.imread(str(args.folder / row["file"])))
+        estimates = pipeline.process(read_picture(args.folder / row["file"]).image)
         if estimates:
             truth.append(labels.index(canonical(row["emotion"])))
             predicted.append(labels.index(estimates[0].label))

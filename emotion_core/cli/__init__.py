@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from emotion_core.cli.mistakes import describe, escape_unprintable, one_line, was_interrupted
@@ -41,7 +41,8 @@ class _Plugin(argparse.Action):
     """Loads at once: what it registers counts for the rest of the command line."""
 
     def __call__(self, parser: object, namespace: object, values: object, option_string: object = None) -> None:
-        from emotion_core.plugins import load_plugin
+        from emotion_core.errors import EmotionError
+from emotion_core.plugins import load_plugin
 
         load_plugin(str(values))
 
@@ -80,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if rest and args.command != "node":
             parser.prog += f" {args.command}"
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        _refuse_empty(vars(args))
         args.rest, verbose = rest, args.verbose
         logging.basicConfig(
             level=logging.INFO if args.verbose else logging.WARNING,
@@ -99,6 +101,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("emotion: interrupted", file=sys.stderr)
             return 130
         return _failed(error, verbose)
+
+
+def _refuse_empty(arguments: Mapping[str, object]) -> None:
+    """An empty name, such as that of an unset variable of a shell, would stand for the working folder."""
+    for name, value in arguments.items():
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise EmotionError(f"the argument {name.replace('_', '-')} is empty: expected a name or a path")
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from torch import nn
 from emotion_core.errors import EmotionError
 from emotion_core.models.registry import build
 from emotion_core.store.card import METADATA_KEY, ModelCard, card_path
-from emotion_core.store.files import atomic_write, sha256
-from emotion_core.store.metadata import SEAL_KEY, UNSEALED, read_card, seal
+from emotion_core.store.files import atomic_write, is_file, sha256
+from emotion_core.store.metadata import SEAL_KEY, UNSEALED, read_card, read_metadata, seal
 
 
 def save_network(model: nn.Module, card: ModelCard, path: str | Path, half: bool = False) -> None:
@@ -42,9 +42,17 @@ def save_network(model: nn.Module, card: ModelCard, path: str | Path, half: bool
 
 
 def write_card_copy(card: ModelCard, path: str | Path) -> ModelCard:
-    """Write the JSON for people beside a finished file; returns the card with the file's sha256."""
+    """Write the JSON for people beside a finished file; returns the card with the file's sha256.
+
+    ``model.onnx`` and ``model.safetensors`` share the name ``model.json``, and the last one written has it; but weights
+    of the first release have their card nowhere else, and keep it.
+    """
+    path, weights = Path(path), Path(path).with_suffix(".safetensors")
+    copy = card_path(path)
+    if path != weights and is_file(weights) and METADATA_KEY not in read_metadata(weights):
+        copy = path.with_name(f"{path.name}.json")
     card = replace(card, sha256=sha256(path))
-    with atomic_write(card_path(path)) as temporary:
+    with atomic_write(copy) as temporary:
         temporary.write_text(card.to_json(), encoding="utf-8")
     return card
 

@@ -221,3 +221,19 @@ def test_train_facial_on_ferplus(faces, tmp_path):
     assert {"checkpoint.pt", "history.csv", "history.png", "tensorboard"} <= {
         path.name for path in (tmp_path / "one").iterdir()
     }
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("infer", ""),
+        ("infer", "a.png", "--draw", ""),
+        ("models", ""),
+        ("eval", "--data", ""),
+        ("infer", "x", "--model="),
+    ],
+)
+def test_an_empty_name_is_no_folder(arguments, capsys):
+    """What an unset variable of a shell leaves behind."""
+    assert main(list(arguments)) == 2
+    assert "is empty: expected a name or a path" in capsys.readouterr().err

@@ -224,6 +224,20 @@ def test_wrong_batches_are_refused(tiny):
         classifier.run({"face": np.zeros((1, 1, 16, 16), np.float32)})
 
 
+def test_an_export_does_not_take_the_only_card_of_old_weights(tiny, tmp_path):
+    """Weights of the first release have theirs in the JSON beside them, where the exported network's copy would go."""
+    safetensors = pytest.importorskip("safetensors.torch")
+    from emotion_core.export.onnx_export import export_onnx
+    from emotion_core.export.weights import load_network
+
+    safetensors.save_file(dict(tiny[1].state_dict()), str(tmp_path / "old.safetensors"))
+    card = replace(CARD, architecture=Classifier(tiny[0]).card.architecture, name="weights")
+    (tmp_path / "old.json").write_text(card.to_json())
+    export_onnx(tiny[1], replace(card, name="exported"), tmp_path / "old.onnx")
+    assert load_network(tmp_path / "old.safetensors")[1].name == "weights"
+    assert ModelCard.from_json((tmp_path / "old.onnx.json").read_text()).name == "exported"
+
+
 def test_a_failed_export_leaves_nothing_behind(tmp_path, tiny, monkeypatch):
     from emotion_core.export import onnx_export as export
 
