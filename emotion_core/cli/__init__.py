@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from emotion_core.cli.mistakes import describe, escape_unprintable, one_line, was_interrupted
+from emotion_core.errors import EmotionError
 
 EXAMPLES = """\
 examples:
@@ -41,8 +42,7 @@ class _Plugin(argparse.Action):
     """Loads at once: what it registers counts for the rest of the command line."""
 
     def __call__(self, parser: object, namespace: object, values: object, option_string: object = None) -> None:
-        from emotion_core.errors import EmotionError
-from emotion_core.plugins import load_plugin
+        from emotion_core.plugins import load_plugin
 
         load_plugin(str(values))
 

@@ -235,5 +235,7 @@ def test_train_facial_on_ferplus(faces, tmp_path):
 )
 def test_an_empty_name_is_no_folder(arguments, capsys):
     """What an unset variable of a shell leaves behind."""
+    from emotion_core.cli import main
+
     assert main(list(arguments)) == 2
     assert "is empty: expected a name or a path" in capsys.readouterr().err
