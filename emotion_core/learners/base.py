@@ -6,7 +6,7 @@ import inspect
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -112,6 +112,9 @@ class Learner(ABC):
         classifier: the exported network that ``infer`` and ``eval`` use after ``optimize``; None before.
     """
 
+    DOWNLOADS: ClassVar[Mapping[str, str]] = {}
+    """What the modes of ``download`` stand for among the known artifacts."""
+
     labels: tuple[str, ...]
     model: nn.Module
 
@@ -199,6 +202,35 @@ class Learner(ABC):
                 "loss": round(before - after, 2),
             }
         return result
+
+    @classmethod
+    def download(cls, path: str | Path = "temp", mode: str = "data", url: str | None = None) -> Path:
+        """Get published files; they are checked where a hash is known, and never unpacked.
+
+        Args:
+            path: folder to write to.
+            mode: one of DOWNLOADS, such as 'data' (a few samples), 'image' and 'video' (demo media), or 'pretrained'
+                (weights by the authors, to ``load`` from the returned folder; **those of ESR-9 are not for commercial
+                use**). The licence of each file is told in the log.
+            url: folder to get the files from, in place of their publisher.
+
+        Returns:
+            The file, or where there are several, their folder.
+
+        Raises:
+            EmotionError: another mode, or a file is not there, is another one, or cannot be written.
+        """
+        from emotion_core.store.artifacts import ARTIFACTS, fetch
+
+        if mode not in cls.DOWNLOADS:
+            raise EmotionError(f"unknown mode {mode!r}: use one of {', '.join(cls.DOWNLOADS)}")
+        artifacts = ARTIFACTS[cls.DOWNLOADS[mode]]
+        if url is not None:
+            artifacts = tuple(replace(item, urls=(f"{url.rstrip('/')}/{item.name}",)) for item in artifacts)
+        for artifact in artifacts:
+            log.warning("getting %s from %s (licence: %s)", artifact.name, artifact.urls[0], artifact.licence)
+        files = [fetch(artifact, path) for artifact in artifacts]
+        return files[0] if len(files) == 1 else files[0].parent
 
     @abstractmethod
     def _card(self, name: str, model: nn.Module) -> ModelCard:

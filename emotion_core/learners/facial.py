@@ -6,11 +6,10 @@ Networks. AAAI 2020. https://arxiv.org/abs/2001.06338
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,11 +20,11 @@ from emotion_core.data.relabel import relabelled
 from emotion_core.errors import EmotionError
 from emotion_core.evaluation.evaluate import Network, evaluate_affect, evaluate_categories, run_network
 from emotion_core.export.esr_files import BASE_FILE, BRANCH_FILE, load_original
-from emotion_core.export.weights import save_tensors
 from emotion_core.labels import AFFECTNET
 from emotion_core.learners.base import Learner, check_folder
 from emotion_core.learners.engine import Category, as_faces
 from emotion_core.learners.facial_config import FacialLearnerConfig
+from emotion_core.learners.facial_files import count_branches, network_of, save_original
 from emotion_core.models.esr import Esr, EsrConfig
 from emotion_core.models.registry import describe, entry_of, inputs_of
 from emotion_core.store.card import ModelCard
@@ -35,12 +34,8 @@ from emotion_core.training.esr_branchwise import EsrBranchwiseTask
 from emotion_core.training.esr_branchwise_config import CATEGORICAL, DIMENSIONAL
 from emotion_core.training.events import OnEvent
 from emotion_core.training.loop import Loop
+from emotion_core.training.pictures import draw_confusion
 from emotion_core.vision.crop import resize_faces
-
-log = logging.getLogger(__name__)
-
-DOWNLOADS = {"data": "opendr-data", "image": "opendr-image", "video": "opendr-video", "pretrained": "esr9"}
-"""What the modes of ``download`` stand for among the known artifacts."""
 
 TUNING = "tuning"
 """Folder of a tuning alone, below that of the training whose branches it tunes."""
@@ -64,6 +59,13 @@ class FacialEmotionLearner(Learner):
     Raises:
         EmotionError: an argument is unknown, out of range or contradicts another; the device is not there.
     """
+
+    DOWNLOADS: ClassVar = {
+        "data": "opendr-data",
+        "image": "opendr-image",
+        "video": "opendr-video",
+        "pretrained": "esr9",
+    }
 
     model: Esr
 
@@ -204,9 +206,7 @@ class FacialEmotionLearner(Learner):
             return evaluate_affect(output, data).to_dict()
         result = evaluate_categories(output, data, self.labels, "vote")
         if confusion_picture is not None:
-            from emotion_core.plots.confusion import plot_confusion
-
-            plot_confusion(result.ensemble.confusion, result.labels, confusion_picture)
+            draw_confusion(result.ensemble.confusion, result.labels, confusion_picture)
         current = result.branch_accuracy[current_branch_on_training]
         return {**result.to_dict(), "current_branch_accuracy": round(current, 2)}
 
@@ -269,10 +269,9 @@ class FacialEmotionLearner(Learner):
             if current_branch_save < 0:
                 raise EmotionError(f"current_branch_save counts branches from 0, got {current_branch_save}")
             states = states[: current_branch_save + 2]
-        model = self._from_states(states)
+        model = network_of(states, self.model.config)
         folder = prepare_folder(str(path if path is not None else base_path_to_save_model))
-        for file, state in zip([BASE_FILE, *map(BRANCH_FILE.format, range(1, len(states)))], states, strict=True):
-            save_tensors({key: tensor.cpu() for key, tensor in state.items()}, folder / file)
+        save_original(states, folder)
         self._save_network(model, folder, model_name or self.name)
         return folder
 
@@ -314,7 +313,7 @@ class FacialEmotionLearner(Learner):
             self.labels = tuple(card.labels)
             self._training, self._affect = card.training or {"data": "unknown"}, card.affect
         else:
-            count = ensemble_size or _count_files(folder, file_name_conv_branch)
+            count = ensemble_size or count_branches(folder, file_name_conv_branch)
             config = replace(self._architecture, branches=count)
             model = load_original(folder, config, file_name_base_network, file_name_conv_branch)
             self._training, self._affect = {"data": "unknown"}, "as in the files of its authors"
@@ -324,34 +323,6 @@ class FacialEmotionLearner(Learner):
         if fix_backbone:
             for parameter_name, parameter in self.model.named_parameters():
                 parameter.requires_grad = "fc_dimensional" in parameter_name
-
-    @staticmethod
-    def download(path: str | Path = "temp", mode: str = "data", url: str | None = None) -> Path:
-        """Get published files; they are checked where a hash is known, and never unpacked.
-
-        Args:
-            path: folder to write to.
-            mode: 'data' (OpenDR's few faces of AffectNet, a zip), 'image' and 'video' (its demo media), or
-                'pretrained' (ESR-9 by its authors, **not for commercial use**, to ``load`` from the returned folder).
-            url: folder to get the files from, in place of their publisher.
-
-        Returns:
-            The file, or for 'pretrained' the folder of files.
-
-        Raises:
-            EmotionError: another mode, or a file is not there, is another one, or cannot be written.
-        """
-        from emotion_core.store.artifacts import ARTIFACTS, fetch
-
-        if mode not in DOWNLOADS:
-            raise EmotionError(f"unknown mode {mode!r}: use one of {', '.join(DOWNLOADS)}")
-        artifacts = ARTIFACTS[DOWNLOADS[mode]]
-        if url is not None:
-            artifacts = tuple(replace(item, urls=(f"{url.rstrip('/')}/{item.name}",)) for item in artifacts)
-        for artifact in artifacts:
-            log.warning("getting %s from %s (licence: %s)", artifact.name, artifact.urls[0], artifact.licence)
-        files = [fetch(artifact, path) for artifact in artifacts]
-        return files[0] if len(files) == 1 else files[0].parent
 
     def _accuracy(self, network: Network, data: FaceDataset) -> float:
         output = run_network(network, data, inputs_of(self.model)[0])
@@ -389,26 +360,6 @@ class FacialEmotionLearner(Learner):
     def _trained_branches(self) -> int:
         assert self._start is not None
         return len(self._start.branches())
-
-    def _from_states(self, states: Sequence[Mapping[str, torch.Tensor]]) -> Esr:
-        if len(states) < 2:
-            raise EmotionError(f"state_dicts must list the base and at least one branch, got {len(states)} entries")
-        model = Esr(replace(self.model.config, branches=len(states) - 1))
-        try:
-            for part, state in zip((model.base, *model.branches()), states, strict=True):
-                part.load_state_dict(state)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:160]
-            raise EmotionError(f"the weights in state_dicts do not fit the network ({reason})") from None
-        return model.eval()
-
-
-def _count_files(folder: Path, pattern: str) -> int:
-    """Number of branches whose files are there, at least 1."""
-    count = 1
-    while (folder / pattern.format(count + 1)).is_file():
-        count += 1
-    return count
 
 
 FacialEmotionLearner.__signature__ = FacialLearnerConfig.signature(  # type: ignore[attr-defined]

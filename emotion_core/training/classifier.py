@@ -30,7 +30,7 @@ from emotion_core.models.registry import build, describe, entry_of, inputs_of, o
 from emotion_core.store.card import FACE, LOGITS, Input
 from emotion_core.training.augment import augment
 from emotion_core.training.classifier_config import ClassifierConfig
-from emotion_core.training.cpu import channels_last
+from emotion_core.training.cpu import channels_last, in_layout
 from emotion_core.training.distributed import Processes
 from emotion_core.training.fingerprint import of_data, of_weights
 from emotion_core.training.loop import Loop
@@ -234,7 +234,8 @@ class ClassifierTask(Task):
         """Samples with their targets and weights."""
         targets = self.targets[indices]
         weights = targets @ self._class_weights
-        return Batch(self.augmented(inputs.to(device), generator), targets.to(device), weights.to(device), indices)
+        changed = in_layout(self.augmented(inputs.to(device), generator))
+        return Batch(changed, targets.to(device), weights.to(device), indices)
 
 
 class _Epoch:

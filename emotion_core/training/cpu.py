@@ -35,6 +35,13 @@ def pixels_apart(faces: Tensor) -> Tensor:
     return faces.squeeze(1).unsqueeze(-1).permute(0, 3, 1, 2)
 
 
+def in_layout(inputs: Tensor) -> Tensor:
+    """Pictures (N, C, H, W) in the layout of ``channels_last``; anything else as it is."""
+    if inputs.ndim != 4:
+        return inputs
+    return pixels_apart(inputs) if inputs.shape[1] == 1 else inputs.contiguous(memory_format=torch.channels_last)
+
+
 def channels_last(model: nn.Module) -> None:
     """Give a network the memory layout that convolutions are fastest in on a CPU."""
     for parameter in model.parameters():

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from emotion_core.store.files import atomic_write
-
-log = logging.getLogger(__name__)
+from emotion_core.training.pictures import draw_history
 
 NAN = float("nan")
 
@@ -56,13 +54,8 @@ class History(list[dict[str, Any]]):
                 board.add_scalar(prefix + name, value, len(self))
 
     def plot(self, path: str | Path) -> None:
-        """The epochs as a PNG; without matplotlib there is none, and the log says so."""
-        try:
-            from emotion_core.plots.training import plot_training
-
-            plot_training(self, path)
-        except ImportError as error:
-            log.warning("%s was not drawn: %s is missing (pip install 'emotion-perception[media]')", path, error.name)
+        """The epochs as a PNG, where matplotlib is there."""
+        draw_history(self, path)
 
 
 def in_words(row: dict[str, Any], epochs: int) -> str:

@@ -34,6 +34,8 @@ from emotion_core.training.task import Batch, Clock, Measured, Schedule, Task
 log = logging.getLogger(__name__)
 
 CHECKPOINT = checkpoint.CHECKPOINT
+FLOAT16_DEVICES = ("cuda",)
+"""Where computing in float16 is fast; elsewhere bfloat16 is."""
 _AMP = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -57,7 +59,7 @@ class Loop:
         self.task, self.config = task, task.config
         self.processes = Processes(device)
         self.device = self.processes.device
-        if self.config.amp == "float16" and self.device.type != "cuda":
+        if self.config.amp == "float16" and self.device.type not in FLOAT16_DEVICES:
             raise EmotionError("amp 'float16' needs device 'cuda': use 'bfloat16' or 'none' on a CPU")
         self.out = prepare_folder(out) if self.processes.first else user_path(out)
         self.stages = list(task.stages())

@@ -207,6 +207,29 @@ def test_float16_needs_cuda_and_unknown_devices_are_named(tmp_path):
             Loop(task, tmp_path, "cuda:3")
 
 
+@EVERY_TASK
+def test_float16_scales_the_loss_and_goes_on(name, tmp_path, monkeypatch):
+    """Slow on a CPU and therefore refused there, but the steps are those of a GPU."""
+    monkeypatch.setattr("emotion_core.training.loop.FLOAT16_DEVICES", ("cpu",))
+    settings = {"amp": "float16", "clip_norm": 5.0}
+    undisturbed = loop_of(name, tmp_path / "a", **settings)
+    undisturbed.run()
+    exact = loop_of(name, tmp_path / "exact").run()
+    assert undisturbed.history[0]["train_loss"] == pytest.approx(exact[0]["train_loss"], rel=0.05)
+
+    def kill(event) -> None:
+        if isinstance(event, StepDone) and event.share > 0.3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        loop_of(name, tmp_path / "b", **settings).run(kill)
+    scaler = torch.load(tmp_path / "b" / CHECKPOINT, weights_only=True)["scaler"]
+    assert scaler["scale"] == 65536.0 and scaler["_growth_tracker"] > 0
+    resumed = loop_of(name, tmp_path / "b", **settings)
+    resumed.run()
+    assert same(weights(resumed), weights(undisturbed))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @EVERY_TASK
 @pytest.mark.parametrize("amp", ["none", "bfloat16", "float16"])
