@@ -99,11 +99,14 @@ class ClassifierTask(Task):
         """One."""
         return [Stage("training", self.config.epochs)]
 
+    def settings(self) -> dict[str, Any]:
+        """See ``Task``."""
+        return self.config.to_dict()
+
     def fingerprint(self) -> dict[str, Any]:
         """See ``Task``."""
         train, valid = self.data
         return {
-            "settings": self.config.to_dict(),
             "training samples": of_data(train, self._own_targets),
             "validation samples": of_data(valid),
             "starting weights": self._start,

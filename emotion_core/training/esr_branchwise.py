@@ -88,9 +88,13 @@ class EsrBranchwiseTask(Task):
         """See ``BranchwiseConfig.stages``."""
         return self.config.stages()
 
+    def settings(self) -> dict[str, Any]:
+        """See ``Task``."""
+        return self.config.to_dict()
+
     def fingerprint(self) -> dict[str, Any]:
         """See ``Task``."""
-        found: dict[str, Any] = {"settings": self.config.to_dict()}
+        found: dict[str, Any] = {}
         for kind, name in ((CATEGORICAL, "faces"), (DIMENSIONAL, "faces with valence and arousal")):
             if any(stage.kind == kind for stage in self.stages()):
                 train, valid = self.data[kind]

@@ -91,10 +91,13 @@ class EsrJointTask(Task):
         """One."""
         return [Stage("training", self.config.epochs)]
 
+    def settings(self) -> dict[str, Any]:
+        """See ``Task``."""
+        return self.config.to_dict()
+
     def fingerprint(self) -> dict[str, Any]:
         """See ``Task``."""
         return {
-            "settings": self.config.to_dict(),
             "training faces": of_data(self.train, self.train.distributions),
             "validation faces": of_data(self.valid),
             "starting weights": self._start,

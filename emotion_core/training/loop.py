@@ -13,7 +13,6 @@ import logging
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,7 @@ class Loop:
         self._best_state: dict[str, Tensor] | None = None
         self._stepping: dict[str, Any] | None = None  # optimizer, scheduler and scaler of the stage in progress
         # As the checkpoint will hold it: tuples are lists in JSON. The size of a batch is that of each process.
-        decided = {"task": task.name, "settings": asdict(task.config), **task.fingerprint()}
+        decided = {"task": task.name, "settings": task.settings(), **task.fingerprint()}
         self._fingerprint = json.loads(json.dumps({**decided, "processes": self.processes.count}))
         if not self._resume():
             task.prepare(self.device)

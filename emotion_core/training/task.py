@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -118,7 +118,10 @@ class Task(ABC):
 
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
-        """What decides the result, JSON-ready: see ``emotion_core.training.fingerprint``."""
+        """What decides the result besides the settings, JSON-ready: data, starting weights, teachers, by their names.
+
+        See ``emotion_core.training.fingerprint``.
+        """
 
     @abstractmethod
     def batches(self, index: int, epoch: int, processes: Processes) -> Batches:
@@ -139,6 +142,10 @@ class Task(ABC):
     @abstractmethod
     def measure(self, index: int, model: nn.Module) -> Measured:
         """Validate a network of the same kind as ``model``, in the first process."""
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that decide the result, JSON-ready."""
+        return asdict(self.config)
 
     def epoch_seed(self, index: int, epoch: int) -> int:
         """Where everything random in this epoch comes from."""
