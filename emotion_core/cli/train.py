@@ -200,8 +200,7 @@ def run_classifier(args: argparse.Namespace) -> int:
             "data": f"{kind.title} {kind.splits['train']}, {len(train)} faces",
             "command": command(words, args, options[:-1]),
         }
-        results = {"dataset": kind.title, "split": kind.splits["valid"]}
-        path = write_result(loop, args.name, about, results, args.licence, args.half)
+        path = write_result(loop, args.name, about, args.licence, args.dataset, args.half)
         best = max(row["valid_accuracy"] for row in loop.history)
         print(f"{path}: {best:.2f} % on the {len(valid)} validation faces of {kind.title}")
     return 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,13 @@ from torch.utils.data import DataLoader
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.data.relabel import order_of
 from emotion_core.errors import EmotionError
+from emotion_core.evaluation.evaluate import evaluate_protocols, run_network
 from emotion_core.evaluation.metrics import classification
+from emotion_core.evaluation.results import card_results
+from emotion_core.export.torch_network import TorchNetwork
 from emotion_core.export.weights import save_network
 from emotion_core.models.registry import build, describe, entry_of, inputs_of, outputs_of, read_entry
-from emotion_core.store.card import FACE, LOGITS, Input
+from emotion_core.store.card import FACE, LOGITS, Input, ModelCard
 from emotion_core.training.augment import augment
 from emotion_core.training.classifier_config import ClassifierConfig
 from emotion_core.training.cpu import channels_last, in_layout
@@ -297,20 +301,18 @@ def _as_distributions(targets: NDArray[Any], labels: Sequence[str]) -> NDArray[n
 
 
 def write_result(
-    loop: Loop, name: str, about: Mapping[str, Any], results: Mapping[str, Any], licence: str, half: bool = False
+    loop: Loop, name: str, about: Mapping[str, Any], licence: str, dataset: str = "", half: bool = False
 ) -> Path:
     """Write the network of a finished training as ``model.safetensors`` with its card; returns the path.
 
     Args:
         about: further entries of the card's training, such as data and command.
-        results: what is told of the validation besides its figures, such as dataset and split.
         licence: of the weights.
-        half: store them as float16.
+        dataset: name in the registry of what was validated on, by whose protocols the card then tells the accuracy.
+        half: store the weights as float16.
     """
     task = loop.task
     assert isinstance(task, ClassifierTask)
-    measured = task.measure(0, loop.model).columns
-    settings = {key: value for key, value in task.config.to_dict().items() if key != "model"}
     card = describe(
         entry_of(loop.model),
         name=name,
@@ -318,19 +320,22 @@ def write_result(
         licence=licence,
         training={
             **about,
-            **settings,
+            **{key: value for key, value in task.config.to_dict().items() if key != "model"},
             **({"init": task.init} if task.init else {}),
             **({"teachers": task.taught} if task.taught else {}),
         },
-        results=(
-            {
-                **results,
-                "n": len(task.valid),
-                "accuracy": round(measured["valid_accuracy"], 2),
-                "macro_f1": round(measured["macro_f1"], 2),
-            },
-        ),
     )
     path = loop.out / "model.safetensors"
-    save_network(loop.model, card, path, half)
+    save_network(loop.model, replace(card, results=tuple(_results(task, loop.model, card, dataset))), path, half)
     return path
+
+
+def _results(task: ClassifierTask, model: nn.Module, card: ModelCard, dataset: str) -> list[dict[str, Any]]:
+    """What the card tells of the validation."""
+    valid = task.data[1]
+    if dataset and isinstance(valid, FaceDataset):
+        measured = evaluate_protocols(run_network(TorchNetwork(model), valid, task.input), valid, task.labels)
+        return card_results(measured, card, dataset, "valid")
+    columns = task.measure(0, model).columns
+    figures = {key: round(columns[column], 2) for key, column in (("accuracy", "valid_accuracy"), ("macro_f1",) * 2)}
+    return [{"split": "validation", "protocol": f"{len(task.labels)} classes", "n": len(valid), **figures}]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from torch.optim import SGD, Optimizer
 from emotion_core.data.dataset import FaceSet
 from emotion_core.data.relabel import relabelled
 from emotion_core.errors import EmotionError
+from emotion_core.evaluation.evaluate import evaluate_protocols, run_network
+from emotion_core.evaluation.results import card_results
+from emotion_core.export.torch_network import TorchNetwork
 from emotion_core.export.weights import save_network
 from emotion_core.models.esr import Esr, EsrOutput
 from emotion_core.models.registry import describe, entry_of, inputs_of
@@ -261,7 +265,7 @@ def write_result(loop: Loop, name: str, command: str, half: bool = False) -> Pat
     Args:
         half: store the weights as float16.
     """
-    task, last = loop.task, loop.history[-1]
+    task = loop.task
     assert isinstance(task, EsrJointTask)
     card = describe(
         entry_of(loop.model),
@@ -277,19 +281,13 @@ def write_result(loop: Loop, name: str, command: str, half: bool = False) -> Pat
             **({"init": task.init} if task.init else {}),
             **({"teachers": task.taught} if task.taught else {}),
         },
-        results=(
-            {
-                "dataset": "FER+",
-                "split": "PublicTest",
-                "protocol": "8-class plurality, mean of the branches, no test-time augmentation",
-                "n": len(task.valid),
-                "accuracy": round(last["valid_accuracy"], 2),
-                "branch_accuracy": round(last["branch_accuracy"], 2),
-            },
-        ),
         notes="Trained on 48x48 grey web photos of posed and spontaneous expressions. It says what raters would see in "
         "a face, not what a person feels; contempt, disgust and fear are rare in the data and recognised less often.",
     )
+    measured = evaluate_protocols(
+        run_network(TorchNetwork(loop.model), task.valid, card.face), task.valid, task.valid.labels
+    )
     path = loop.out / "model.safetensors"
-    save_network(loop.model, card, path, half)
+    results = tuple(card_results(measured, card, "ferplus", "valid"))
+    save_network(loop.model, replace(card, results=results), path, half)
     return path

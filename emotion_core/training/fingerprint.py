@@ -2,8 +2,8 @@
 
 A checkpoint holds the fingerprint of its training; one whose settings, data, starting weights or teachers are others is
 refused, rather than gone on with. Contents are hashed, not names and dates of files: a file that was moved is the
-same, a changed one is not. This takes 0.2 s for the 28,000 faces of FER+ in memory, and one reading of every file of a
-dataset on a disk.
+same, a changed one is not. This takes a tenth of a second for the 28,000 faces of FER+ in memory, and one reading of
+every file of a dataset on a disk.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emotion_core.data.dataset import FaceDataset
+from emotion_core.data.dataset import FaceDataset, FaceSet
 
 _BYTES = 16  # of a hash: for telling apart, not for secrecy
 
@@ -106,6 +106,8 @@ def _items(value: Any) -> list[Any]:
 
 
 def _sample_hashes(data: Any) -> list[bytes]:
+    if isinstance(data, FaceSet):
+        return [_hash([data.stored(i)]) for i in range(len(data))]
     if isinstance(data, FaceDataset):
         with ThreadPoolExecutor(4) as pool:  # waiting for a disk, and hashing, let other threads run
             return list(pool.map(lambda i: _hash([data.stored(i)]), range(len(data)), chunksize=256))

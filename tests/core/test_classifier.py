@@ -58,7 +58,7 @@ def data():
 def trained(data, tmp_path_factory):
     loop = Loop(ClassifierTask(replace(CONFIG, epochs=8), *data), tmp_path_factory.mktemp("trained"))
     loop.run()
-    return loop, write_result(loop, "stripes", {"data": "stripes"}, {"dataset": "stripes", "split": "valid"}, "CC0")
+    return loop, write_result(loop, "stripes", {"data": "stripes"}, "CC0", "folder")
 
 
 def test_it_learns_and_writes_a_network_with_its_card(data, trained):
@@ -192,7 +192,7 @@ def test_a_network_or_a_teacher_with_another_input_is_one_clear_line(data, tmp_p
     colour = {"type": "esr", **replace(NETWORK, in_channels=3).to_dict()}
     loop = Loop(ClassifierTask(replace(CONFIG, model=colour, epochs=1), *data), tmp_path / "colour")
     loop.run()
-    path = write_result(loop, "colour", {}, {}, "CC0")
+    path = write_result(loop, "colour", {}, "CC0")
     takes = r"takes face 3x16x16 bgr \[0\.0, 1\.0\]; here it would get face 1x16x16 grey \[0\.0, 1\.0\]"
     with pytest.raises(EmotionError, match=f"cannot be the start: it {takes}"):
         ClassifierTask(CONFIG, *data, init=path)
@@ -294,7 +294,7 @@ def test_what_is_no_face_is_trained_just_so(tmp_path):
     config = ClassifierConfig(model={"type": "toy_tone"}, epochs=8, batch_size=8, lr=0.05)
     loop = Loop(ClassifierTask(config, Tones(60, 0), Tones(30, 1)), tmp_path)
     assert loop.run()[-1]["valid_accuracy"] == 100
-    network, card = load_network(write_result(loop, "tones", {}, {}, "CC0"))
+    network, card = load_network(write_result(loop, "tones", {}, "CC0"))
     assert card.labels == ("low", "middle", "high") and network.config.num_classes == 3
     again = Loop(ClassifierTask(config, Tones(60, 0), Tones(30, 1)), tmp_path)
     assert again.finished

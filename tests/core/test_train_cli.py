@@ -81,6 +81,7 @@ def test_a_classifier_from_a_folder_of_pictures(folder, recipe, tmp_path, capsys
     assert (card.name, card.labels, card.licence) == ("mine", LABELS, "CC0")
     assert network.config.num_classes == 3
     assert card.results[0]["accuracy"] > 60 and card.results[0]["n"] == 18
+    assert card.results[0]["protocol"] == "3 classes, mean of 2 branches, no test-time augmentation"
     assert (card.training["amp"], card.training["clip_norm"]) == ("bfloat16", 5.0)
     assert card.training["command"] == (
         "emotion train classifier --model recipes/recipe1.yaml --dataset folder --data folder --out run --epochs 6 "
