@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import random
+import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,6 +56,24 @@ def ros_domain() -> Iterator[int]:
         for name, value in settings.items():
             patch.setenv(name, value)
         yield domain
+
+
+@pytest.fixture
+def end_all() -> Callable[..., None]:
+    """Call with processes of nodes to end those that still run; killed ones would leave their shared memory behind."""
+
+    def end(processes: Sequence[subprocess.Popen[Any]]) -> None:
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+        for process in processes:
+            try:
+                process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+
+    return end
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def start(ros_node, spin_until, tmp_path) -> Iterator[object]:
 
     yield run
     for node in nodes:
-        node.stop(signal.SIGKILL)
+        node.stop()
 
 
 class Peer:

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.ros
 
 
 @pytest.fixture
-def start(ros_domain: int, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start(ros_domain: int, end_all: Any, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start the node with these parameters; it is ended with the test."""
     processes = []
 
@@ -56,9 +56,7 @@ def start(ros_domain: int, tmp_path: Path) -> Iterator[Callable[..., subprocess.
         return process
 
     yield run
-    for process in processes:
-        process.kill()
-        process.communicate()
+    end_all(processes)
 
 
 class Feeder:
@@ -69,6 +67,13 @@ class Feeder:
         self.estimates = node.create_publisher(EmotionEstimates, "/facial/estimates", qos.ESTIMATES)
         self.overlay = node.create_publisher(Image, "/facial/overlay", qos.IMAGE_OUT)
         self.diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.ESTIMATES)
+
+    def wait(self, process: subprocess.Popen[str], spin_until: Any, overlay: bool = True) -> None:
+        """Until the node hears all that is published here."""
+        if not spin_until(lambda: self.heard(overlay) or process.poll() is not None) or process.poll() is not None:
+            process.kill()
+            heard = [publisher.get_subscription_count() for publisher in (self.estimates, self.diagnostics)]
+            pytest.fail(f"the recorder ended with {process.poll()} or hears nothing ({heard}): {process.communicate()}")
 
     def heard(self, overlay: bool = True) -> bool:
         publishers = [self.estimates, self.diagnostics] + [self.overlay] * overlay
@@ -123,7 +128,7 @@ def end(process: subprocess.Popen[str], timeout_s: float = 60) -> tuple[int, str
 def test_a_run_is_written_down(start: Any, ros_node: Any, spin_until: Any, tmp_path: Path) -> None:
     feeder, out = Feeder(ros_node), tmp_path / "new" / "out"
     process = start(out=out, duration_s=0.98)
-    assert spin_until(feeder.heard)
+    feeder.wait(process, spin_until)
     for i in range(40):
         feeder.frame(i, people=(1, 2, 0, 1)[i % 4], label="sad" if i % 4 == 3 else "happy")
         feeder.report(
@@ -171,7 +176,7 @@ def test_a_signal_ends_it_and_all_is_written(
     out.mkdir()
     (out / "demo.mp4").write_bytes(b"of an earlier run")
     process = start(out=out, video="false")
-    assert spin_until(lambda: feeder.heard(overlay=False))
+    feeder.wait(process, spin_until, overlay=False)
     for i in range(5):
         feeder.frame(i)
         time.sleep(0.02)
@@ -193,7 +198,7 @@ def test_a_signal_ends_it_and_all_is_written(
 def test_stamps_that_stand_still_do_not_keep_it(start: Any, ros_node: Any, spin_until: Any, tmp_path: Path) -> None:
     feeder, out = Feeder(ros_node, still=True), tmp_path / "out"
     process = start(out=out, video="false", duration_s=0.7)
-    assert spin_until(lambda: feeder.heard(overlay=False))
+    feeder.wait(process, spin_until, overlay=False)
     begun_s, count = time.monotonic(), 0
     while process.poll() is None and time.monotonic() < begun_s + 30:
         feeder.frame(count)
@@ -219,7 +224,7 @@ def test_the_estimator_is_found_under_any_name(
 ) -> None:
     feeder, out = Feeder(ros_node), tmp_path / "out"
     process = start(out=out, video="false")
-    assert spin_until(lambda: feeder.heard(overlay=False))
+    feeder.wait(process, spin_until, overlay=False)
     feeder.frame(0)
     said = Said(process)
     while "1 frames" not in said():  # a second or more: who publishes is not known at once
@@ -235,7 +240,7 @@ def test_a_signal_that_is_sent_twice_costs_no_data(start: Any, ros_node: Any, sp
     """As launch does without a terminal: SIGINT from the terminal's group and from launch itself."""
     feeder, out = Feeder(ros_node), tmp_path / "out"
     process = start(out=out)
-    assert spin_until(feeder.heard)
+    feeder.wait(process, spin_until)
     said, count = Said(process), 0
     while " frames" not in said():
         feeder.frame(count)
@@ -252,7 +257,7 @@ def test_a_signal_that_is_sent_twice_costs_no_data(start: Any, ros_node: Any, sp
 def test_silence_is_an_error_and_still_written_down(start: Any, ros_node: Any, spin_until: Any, tmp_path: Path) -> None:
     feeder, out = Feeder(ros_node), tmp_path / "out"
     process = start(out=out)
-    assert spin_until(feeder.heard)
+    feeder.wait(process, spin_until)
     process.send_signal(signal.SIGINT)
     code, _, errors = end(process)
     assert code == 1

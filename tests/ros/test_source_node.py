@@ -29,7 +29,7 @@ COUNT, STEP = 8, 25  # frame k is grey k * STEP
 
 
 @pytest.fixture
-def start(ros_domain: int) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start(ros_domain: int, end_all: Any) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start the node with these parameters; it is ended with the test."""
     processes = []
 
@@ -41,9 +41,7 @@ def start(ros_domain: int) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         return process
 
     yield run
-    for process in processes:
-        process.kill()
-        process.communicate()
+    end_all(processes)
 
 
 @pytest.fixture
