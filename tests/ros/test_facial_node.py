@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from emotion_perception.msg import EmotionEstimate, EmotionEstimates
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
@@ -29,6 +30,7 @@ from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
 from emotion_core.pipeline.still import StillPipeline
 from emotion_ros import images, qos
+from emotion_ros.facial_node import CONFIGS
 
 EXECUTABLE = Path(get_package_prefix("emotion_perception")) / "lib" / "emotion_perception" / "facial"
 
@@ -316,11 +318,7 @@ def test_managed_from_outside(start, ros_node, spin_until, peer_picture):
     assert change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN) == State.PRIMARY_STATE_FINALIZED
 
 
-def test_parameters_have_descriptions_and_ranges_and_are_checked(start, ros_node, spin_until):
-    from dataclasses import fields
-
-    from emotion_core.pipeline.facial import FacialConfig
-
+def test_parameters_have_descriptions_ranges_and_types_that_stay(start, ros_node, spin_until):
     start("detector:=haar", "max_gap_s:=1")  # a whole number is good enough for a float
 
     def call(kind, name, request):
@@ -330,25 +328,21 @@ def test_parameters_have_descriptions_and_ranges_and_are_checked(start, ros_node
         assert spin_until(future.done)
         return future.result()
 
-    names = [item.name for item in fields(FacialConfig)]
-    described = call(DescribeParameters, "describe_parameters", DescribeParameters.Request(names=names))
-    for descriptor in described.descriptors:
+    names = [item.name for config in CONFIGS for item in fields(config)]
+    described = call(DescribeParameters, "describe_parameters", DescribeParameters.Request(names=names)).descriptors
+    assert [descriptor.name for descriptor in described] == names
+    for descriptor in described:
         assert descriptor.description, descriptor.name
         if descriptor.type in (ParameterType.PARAMETER_DOUBLE, ParameterType.PARAMETER_INTEGER):
             assert descriptor.floating_point_range or descriptor.integer_range, descriptor.name
 
-    def set_(name: str, value: float) -> tuple[bool, str]:
-        kind = ParameterType.PARAMETER_INTEGER if isinstance(value, int) else ParameterType.PARAMETER_DOUBLE
-        field = {"integer_value" if isinstance(value, int) else "double_value": value}
-        entry = Parameter(name=name, value=ParameterValue(type=kind, **field))
-        result = call(SetParameters, "set_parameters", SetParameters.Request(parameters=[entry])).results[0]
-        return result.successful, result.reason
-
-    assert set_("smoothing_s", 1.5) == (True, "")
-    assert set_("smoothing_s", 2) == (True, "")
-    accepted, reason = set_("smoothing_s", -1.0)
-    assert not accepted
-    assert "smoothing_s" in reason
+    whole = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=2)
+    request = SetParameters.Request(parameters=[Parameter(name="smoothing_s", value=whole)])
+    assert call(SetParameters, "set_parameters", request).results[0].successful
+    request = GetParameters.Request(names=["smoothing_s", "max_gap_s"])
+    values = call(GetParameters, "get_parameters", request).values
+    assert [value.type for value in values] == [ParameterType.PARAMETER_DOUBLE] * 2
+    assert [value.double_value for value in values] == [2.0, 1.0]
 
 
 @pytest.mark.parametrize(
