@@ -112,7 +112,7 @@ class Loop:
         return self.history
 
     def _tell_beginning(self, tell: OnEvent) -> None:
-        if not self.history:
+        if not self.history or not self.processes.first:
             return
         event: Event
         if self.finished:

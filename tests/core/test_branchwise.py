@@ -271,6 +271,7 @@ torch.distributed.all_gather(everyone, parameters)
 assert torch.equal(*everyone), "the processes have different weights"
 if loop.processes.first:
     print("epochs", len(history), float(parameters.abs().sum()))
+torch.distributed.barrier()  # nobody leaves while another still talks
 torch.distributed.destroy_process_group()
 """
 
