@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import torch
@@ -64,6 +65,8 @@ class Processes:
         """The module with gradients averaged over all processes."""
         if self.count == 1:
             return module
+        # A filter over one channel lies the same in both layouts of memory, and torch warns of what costs nothing.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         indices = [self.device.index] if self.device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=indices)
 
