@@ -32,9 +32,9 @@ def test_a_set_in_memory():
 
 def test_a_set_on_a_disk_is_a_view(tmp_path):
     for value, label in enumerate(("anger", "happy")):
-        (tmp_path / label).mkdir()
-        cv2.imwrite(str(tmp_path / label / "face.png"), np.full((9, 9), 50 * value, np.uint8))
-    data = load_folder(tmp_path)
+        (tmp_path / "faces" / label).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "faces" / label / "face.png"), np.full((9, 9), 50 * value, np.uint8))
+    data = load_folder(tmp_path / "faces")
     turned = relabelled(data, ("happy", "angry"), "x", "y")
     assert turned.labels == ("happy", "angry") and turned.targets.tolist() == [1, 0]
     assert [int(turned.face(i).mean()) for i in range(2)] == [0, 50]
