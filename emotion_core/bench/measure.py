@@ -212,6 +212,8 @@ def _joules(meter: EnergyMeter, call: Call, runs: int) -> float:
 def _memory(task: Task) -> dict[str, Any]:
     ((backend, file),) = task.files.items()
     # Imported here, before the count begins.
+    import cv2  # noqa: F401
+
     if backend == "eager":
         import torch
 

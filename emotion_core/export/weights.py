@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -85,10 +86,18 @@ def load_network(path: str | Path) -> tuple[nn.Module, ModelCard]:
     path = Path(path)
     card = read_card(path)
     try:
-        tensors = safetensors.torch.load(path.read_bytes())
+        tensors = _load_file(path)
     except Exception as error:  # safetensors raises its own class for a damaged file
         raise EmotionError(f"{path} is not a readable safetensors file ({error}): get it again") from None
     return build_network(card.architecture, tensors, path), card
+
+
+def _load_file(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:  # safetensors takes no such name
+        return safetensors.torch.load(path.read_bytes())
+    return safetensors.torch.load_file(str(path))  # which maps the file instead of reading it twice
 
 
 def build_network(
