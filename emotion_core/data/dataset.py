@@ -65,21 +65,21 @@ class FaceSet(FaceDataset):
     Attributes:
         faces: (N, S, S) uint8 grey, or (N, S, S, 3) BGR.
         distributions: (N, K) float32, each row sums to 1, in ``labels`` order.
-        majority: (N,) int64, index of the majority label.
+        classes: (N,) int64, index of each face's label.
         names: file name of each face.
         labels: names of the columns of ``distributions``.
     """
 
     faces: NDArray[np.uint8]
     distributions: NDArray[np.float32]
-    majority: NDArray[np.int64]
+    classes: NDArray[np.int64]
     names: tuple[str, ...]
     labels: tuple[str, ...] = AFFECTNET
 
     @property
     def targets(self) -> NDArray[np.int64]:
-        """The majority labels."""
-        return self.majority
+        """The classes."""
+        return self.classes
 
     def face(self, index: int) -> NDArray[np.uint8]:
         """One face."""

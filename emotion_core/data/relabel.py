@@ -49,7 +49,7 @@ def relabelled(data: FaceDataset, wanted: Sequence[str], who: str, whose: str) -
         return replace(
             data,
             distributions=np.ascontiguousarray(data.distributions[:, order]),
-            majority=np.argsort(order)[data.majority],
+            classes=np.argsort(order)[data.classes],
             labels=tuple(wanted),
         )
     return _Relabelled(data, tuple(wanted), np.argsort(order))

@@ -191,8 +191,8 @@ class EsrJointTask(Task):
         """Accuracy of the ensemble's mean probability and mean accuracy of the branches, in percent."""
         assert isinstance(model, Esr)
         probabilities = predict(model, self.valid.faces).softmax(-1).numpy()
-        hits = probabilities.mean(1).argmax(-1) == self.valid.majority
-        branch_hits = probabilities.argmax(-1) == self.valid.majority[:, None]
+        hits = probabilities.mean(1).argmax(-1) == self.valid.classes
+        branch_hits = probabilities.argmax(-1) == self.valid.classes[:, None]
         accuracy = 100 * float(hits.mean())
         return Measured(accuracy, {"valid_accuracy": accuracy, "branch_accuracy": 100 * float(branch_hits.mean())})
 

@@ -46,7 +46,7 @@ class Affect(FaceDataset):
 
     @property
     def targets(self):
-        return PLACES[self.faces.majority]
+        return PLACES[self.faces.classes]
 
     def face(self, index):
         return self.faces.face(index)
@@ -200,7 +200,7 @@ def test_bfloat16_learns_too(data, tmp_path):
 
 def test_a_missing_class_and_missing_data_are_named(data, tmp_path):
     train = data[0]
-    two = FaceSet(*(a[train.majority < 2] for a in (train.faces, train.distributions, train.majority)), (), LABELS)
+    two = FaceSet(*(a[train.classes < 2] for a in (train.faces, train.distributions, train.classes)), (), LABELS)
     with pytest.raises(EmotionError, match="no face of wide rows"):
         loop_of(CONFIG, tmp_path, two, *data[1:])
     with pytest.raises(EmotionError, match="dimensional training needs faces"):

@@ -70,7 +70,7 @@ def test_it_learns_and_writes_a_network_with_its_card(data, trained):
     assert card.training["data"] == "stripes" and card.training["optimizer"] == "sgd"
     assert card.results[0]["accuracy"] == pytest.approx(best, abs=0.01)  # the best weights are kept
     faces = torch.from_numpy(data[1].faces)[:, None].float() / 255
-    hits = class_probabilities(network, faces).argmax(1).numpy() == data[1].majority
+    hits = class_probabilities(network, faces).argmax(1).numpy() == data[1].classes
     assert 100 * hits.mean() == pytest.approx(best, abs=0.01)
     assert {"history.csv", "history.png", "checkpoint.pt", "tensorboard"} <= {p.name for p in path.parent.iterdir()}
 
@@ -124,21 +124,21 @@ def test_targets_are_smoothed_weighted_and_taught(data, trained, tmp_path):
 
 def rare(data: FaceSet) -> FaceSet:
     """The same with few faces of the last class."""
-    kept = np.flatnonzero((data.majority < 3) | (np.arange(len(data)) % 8 == 0))
-    return FaceSet(data.faces[kept], data.distributions[kept], data.majority[kept], (), data.labels)
+    kept = np.flatnonzero((data.classes < 3) | (np.arange(len(data)) % 8 == 0))
+    return FaceSet(data.faces[kept], data.distributions[kept], data.classes[kept], (), data.labels)
 
 
 def test_balanced_classes_count_alike_and_given_weights_are_taken_by_name(data):
     train = rare(data[0])
     task = ClassifierTask(replace(CONFIG, class_weights="balanced"), train, data[1])
-    counts = np.bincount(train.majority)
+    counts = np.bincount(train.classes)
     batch = task.batch(torch.arange(len(train)), torch.zeros(len(train), 1, SIDE, SIDE), torch.Generator(), "cpu")
-    total = [float(batch.weights[torch.from_numpy(train.majority == c)].sum()) for c in range(4)]
+    total = [float(batch.weights[torch.from_numpy(train.classes == c)].sum()) for c in range(4)]
     assert total == pytest.approx([len(train) / 4] * 4) and counts[3] < counts[0]
     given = {"columns": 2.0, "rows": 1.0, "wide columns": 4.0, "wide rows": 3.0}
     task = ClassifierTask(replace(CONFIG, class_weights=given), train, data[1])
     batch = task.batch(torch.arange(len(train)), torch.zeros(len(train), 1, SIDE, SIDE), torch.Generator(), "cpu")
-    assert batch.weights.tolist() == [[1.0, 2.0, 3.0, 4.0][c] for c in train.majority]
+    assert batch.weights.tolist() == [[1.0, 2.0, 3.0, 4.0][c] for c in train.classes]
     with pytest.raises(EmotionError, match="class_weights must have the same labels"):
         ClassifierTask(replace(CONFIG, class_weights={"rows": 1.0}), *data)
 
@@ -149,7 +149,7 @@ def test_the_loss_is_the_weighted_cross_entropy_by_torch(data):
     inputs = torch.rand(8, 1, SIDE, SIDE)
     batch = task.batch(torch.arange(8), inputs, torch.Generator(), "cpu")
     output = task.model(inputs)
-    classes = torch.from_numpy(data[0].majority[:8])
+    classes = torch.from_numpy(data[0].classes[:8])
     expected = sum(
         nn.functional.cross_entropy(output.logits[:, b], classes, weight=torch.tensor([1.0, 2, 3, 4])) for b in (0, 1)
     )
@@ -159,7 +159,7 @@ def test_the_loss_is_the_weighted_cross_entropy_by_torch(data):
 def test_hard_labels_where_distributions_are_not_wanted(data):
     blurred = replace(data[0], distributions=0.7 * data[0].distributions + 0.075)
     assert torch.equal(
-        ClassifierTask(replace(CONFIG, distributions=False), blurred, data[1]).targets, torch.eye(4)[data[0].majority]
+        ClassifierTask(replace(CONFIG, distributions=False), blurred, data[1]).targets, torch.eye(4)[data[0].classes]
     )
     torch.testing.assert_close(
         ClassifierTask(CONFIG, blurred, data[1]).targets, torch.from_numpy(blurred.distributions)
@@ -170,7 +170,7 @@ def test_labels_in_another_order_are_the_same_labels(data, trained, tmp_path):
     _, path = trained
     mixed = ("wide columns", "rows", "wide rows", "columns")
     train, valid = stripes(160, 0, mixed), stripes(64, 1, mixed)
-    assert not np.array_equal(train.majority, data[0].majority)
+    assert not np.array_equal(train.classes, data[0].classes)
     task = ClassifierTask(CONFIG, train, data[1], init=path, teachers=[path])
     assert task.labels == LABELS  # those of the network that it starts from
     np.testing.assert_array_equal(task.targets.numpy(), data[0].distributions)
@@ -178,7 +178,7 @@ def test_labels_in_another_order_are_the_same_labels(data, trained, tmp_path):
     # The teacher's columns come in the order of the student's labels.
     student = ClassifierTask(replace(CONFIG, teacher_weight=1.0), train, valid, teachers=[path])
     student.prepare(torch.device("cpu"))
-    assert (student.targets.argmax(1).numpy() == train.majority).mean() > 0.9
+    assert (student.targets.argmax(1).numpy() == train.classes).mean() > 0.9
     other = replace(stripes(16, 2), labels=("rows", "columns", "wide rows", "dots"))
     for arguments, message in (
         ((other, data[1]), "the validation data must have the same labels as the training data"),
@@ -204,7 +204,7 @@ def test_a_network_or_a_teacher_with_another_input_is_one_clear_line(data, tmp_p
 
 
 def test_empty_data_and_what_cannot_be_shared_are_named(data):
-    nothing = replace(data[0], faces=data[0].faces[:0], majority=data[0].majority[:0],
+    nothing = replace(data[0], faces=data[0].faces[:0], classes=data[0].classes[:0],
                       distributions=data[0].distributions[:0])  # fmt: skip
     with pytest.raises(EmotionError, match="no samples to learn from: the dataset is empty"):
         ClassifierTask(CONFIG, nothing, data[1])

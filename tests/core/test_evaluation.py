@@ -76,7 +76,7 @@ def test_votes_among_shared_labels():
 
 def test_both_protocols_of_ferplus():
     base = data_of(AFFECTNET, [0, 1, 2])
-    data = FerPlus(base.faces, base.distributions, base.majority, base.names, is_majority=np.array([True, False, True]))
+    data = FerPlus(base.faces, base.distributions, base.classes, base.names, is_majority=np.array([True, False, True]))
     rows = np.full((3, 8), 0.05)
     rows[[0, 1, 2], [0, 1, 0]] = 0.65
     results = evaluate_protocols(output_of(*rows.tolist()), data, AFFECTNET)

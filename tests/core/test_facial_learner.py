@@ -274,7 +274,7 @@ def test_eval_measures_branches_and_ensemble(trained, tmp_path):
     result = learner.eval(dataset=data, current_branch_on_training=1, confusion_picture=picture)
     assert result["n"] == 24 and len(result["branch_accuracy"]) == 2
     assert result["current_branch_accuracy"] == result["branch_accuracy"][1]
-    hits = [category.data == truth for category, truth in zip(learner.infer(data.faces)[0], data.majority, strict=True)]
+    hits = [category.data == truth for category, truth in zip(learner.infer(data.faces)[0], data.classes, strict=True)]
     assert result["accuracy"] == pytest.approx(100 * np.mean(hits), abs=0.01)
     assert cv2.imread(str(picture)).shape[0] > 400
     json.dumps(result)
@@ -385,7 +385,7 @@ def test_cross_validation_on_ckplus_keeps_people_apart(tmp_path):
     data = CkPlus(
         np.concatenate([person.faces for person in everyone]),
         np.concatenate([person.distributions for person in everyone]),
-        np.concatenate([person.majority for person in everyone]),
+        np.concatenate([person.classes for person in everyone]),
         tuple(map(str, range(48))),
         subjects=tuple(f"S{i // 8:03d}" for i in range(48)),
     )

@@ -35,7 +35,7 @@ def folder(tmp_path):
 def test_majority_protocol_and_distributions(folder):
     data = load_ferplus(folder, "train")
     assert data.names == ("kept.png", "tie.png", "contempt.png")
-    label = [data.labels[i] for i in data.majority]
+    label = [data.labels[i] for i in data.classes]
     assert label == ["neutral", "happy", "contempt"]  # happy comes before surprise in the FER+ order
     expected = dict.fromkeys(data.labels, 0.0) | {"neutral": 4 / 9, "anger": 3 / 9, "disgust": 2 / 9}
     assert dict(zip(data.labels, data.distributions[0], strict=True)) == pytest.approx(expected)

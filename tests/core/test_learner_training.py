@@ -52,7 +52,7 @@ class Affect(FaceDataset):
 
     @property
     def targets(self):
-        angle = self.data.majority * np.pi / 4
+        angle = self.data.classes * np.pi / 4
         return np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32) * 0.8
 
     def face(self, index):
@@ -125,7 +125,7 @@ def test_other_faces_are_refused_and_nothing_is_lost(tmp_path):
 
 def test_an_empty_dataset_is_not_nothing(tmp_path):
     whole = faces(8)
-    empty = replace(whole, faces=whole.faces[:0], distributions=whole.distributions[:0], majority=whole.majority[:0])
+    empty = replace(whole, faces=whole.faces[:0], distributions=whole.distributions[:0], classes=whole.classes[:0])
     learner = small(tmp_path, base_path_to_dataset=str(tmp_path / "no AffectNet"))
     for data in ((empty, whole), (whole, empty)):
         with pytest.raises(EmotionError, match="the dataset is empty"):

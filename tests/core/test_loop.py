@@ -250,7 +250,7 @@ def changed(data: FaceSet, **what) -> FaceSet:
 
 
 def other_order(data: FaceSet) -> FaceSet:
-    return FaceSet(data.faces[::-1], data.distributions[::-1], data.majority[::-1], (), data.labels)
+    return FaceSet(data.faces[::-1], data.distributions[::-1], data.classes[::-1], (), data.labels)
 
 
 def other_face(data: FaceSet) -> FaceSet:
@@ -260,7 +260,7 @@ def other_face(data: FaceSet) -> FaceSet:
 
 
 def other_targets(data: FaceSet) -> FaceSet:
-    return changed(data, distributions=data.distributions[:, [1, 2, 0]], majority=np.array([1, 2, 0])[data.majority])
+    return changed(data, distributions=data.distributions[:, [1, 2, 0]], classes=np.array([1, 2, 0])[data.classes])
 
 
 @EVERY_TASK

@@ -139,7 +139,7 @@ def test_a_benchmark_of_a_foreign_network(fusion, monkeypatch):
 
 
 def test_what_the_registry_does_not_know(fusion):
-    with pytest.raises(EmotionError, match="unknown architecture 'transformer': expected one of esr, toy_fusion"):
+    with pytest.raises(EmotionError, match=r"unknown architecture 'transformer': expected one of esr, .*toy_fusion"):
         build({"type": "transformer"})
     with pytest.raises(EmotionError, match="mine: unknown architecture 'None'"):
         build({}, "mine")
