@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from emotion_ros.domains import free_domain
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,7 +29,7 @@ def main() -> int:
     parser.add_argument("--rate-hz", type=float, default=30.0)
     parser.add_argument("--detector", default="auto")
     args = parser.parse_args()
-    os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
+    os.environ.setdefault("ROS_DOMAIN_ID", str(free_domain()))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):  # Fast DDS 2, Fast DDS 3
         os.environ.setdefault(name, str(ROOT / "config" / "fastdds_shm.xml"))

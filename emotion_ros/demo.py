@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import json
 import os
-import random
 import re
 import signal
 import sys
@@ -27,6 +26,7 @@ from emotion_core.recording.recording import Summary
 from emotion_core.store.files import prepare_folder, user_path
 from emotion_core.vision.detect import DETECTORS
 from emotion_ros.children import Child, NodeError, stop_all
+from emotion_ros.domains import free_domain
 from emotion_ros.signals import interrupt_once
 
 START_S = 60.0
@@ -67,7 +67,7 @@ def environment() -> dict[str, str]:
     if result.get("ROS_DISTRO") == "humble":  # which does not know the discovery range
         result.setdefault("ROS_LOCALHOST_ONLY", "1")
     if not result.get("ROS_DOMAIN_ID"):
-        result["ROS_DOMAIN_ID"] = str(random.randint(1, 100))
+        result["ROS_DOMAIN_ID"] = str(free_domain())
     profile = _profile()
     if profile is not None:
         for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):  # Fast DDS 2, Fast DDS 3

@@ -5,11 +5,12 @@ import re
 import subprocess
 import sys
 import time
-import uuid
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+
+from emotion_ros.domains import free_domain
 
 ROOT = Path(__file__).parents[2]
 PREFIX = ROOT / "install" / "emotion_perception"
@@ -179,7 +180,7 @@ def test_images_arrive_whole_between_processes():
         "FASTDDS_DEFAULT_PROFILES_FILE": str(PROFILE),
         "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "ROS_DOMAIN_ID": str(1 + uuid.uuid4().int % 100),
+        "ROS_DOMAIN_ID": str(free_domain()),
     }
     command = [sys.executable, "-c"]
     subscriber = subprocess.Popen(

@@ -42,7 +42,7 @@ def one_error(result: subprocess.CompletedProcess[bytes], *words: str) -> None:
     ("error", "text"),
     [
         (EmotionError("expected this, got that"), "expected this, got that"),
-        (PermissionError(13, "Permission denied", "/root/x"), "/root/x: Permission denied"),
+        (PermissionError(13, "Permission denied", "/secret/x"), "/secret/x: Permission denied"),
         (OSError(18, "Invalid cross-device link", "a", None, "b"), "a -> b: Invalid cross-device link"),
         (OSError(28, "No space left on device", "x.png"), "x.png cannot be written: the disk is full, make room"),
         (OSError(28, "No space left on device"), "the output cannot be written: the disk is full, make room"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import random
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -44,7 +43,9 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 @pytest.fixture(scope="session")
 def ros_domain() -> Iterator[int]:
     """A domain of its own, in this process's environment and so in that of the nodes that it starts."""
-    domain = random.randint(1, 100)
+    from emotion_ros.domains import free_domain
+
+    domain = free_domain()
     settings = {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     if os.environ.get("ROS_DISTRO") == "humble":  # which does not know the discovery range
         settings["ROS_LOCALHOST_ONLY"] = "1"
