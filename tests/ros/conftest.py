@@ -112,6 +112,24 @@ def spin_until(ros_node: Any) -> Callable[..., bool]:
     return spin
 
 
+SETTLE_S = 0.3
+"""From the moment a client sees its service to the first call: until the service sees the client too, rmw drops what it
+would answer."""
+
+
+@pytest.fixture
+def client_of(ros_node: Any, spin_until: Callable[..., bool]) -> Callable[..., Any]:
+    """Call with a kind and the name of a service to get a client of which both sides know."""
+
+    def make(kind: Any, name: str) -> Any:
+        client = ros_node.create_client(kind, name)
+        assert spin_until(client.service_is_ready), f"there is no service {name}"
+        spin_until(lambda: False, timeout_s=SETTLE_S)
+        return client
+
+    return make
+
+
 @pytest.fixture
 def spin_with(ros_node: Any) -> Iterator[Callable[..., Any]]:
     """Call with a class of nodes to have one made in this process and spun together with ``ros_node``."""

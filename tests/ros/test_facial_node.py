@@ -286,14 +286,11 @@ def test_overlay_and_markers_only_for_subscribers(start, ros_node, spin_until, p
     assert position.x < 0  # and left of the middle
 
 
-def test_managed_from_outside(start, ros_node, spin_until, peer_picture):
+def test_managed_from_outside(start, ros_node, spin_until, client_of, peer_picture):
     """Every transition of a managed node, twice around."""
     start("detector:=haar", "autostart:=false", wait="waiting for a lifecycle manager")
-    clients = {
-        kind: ros_node.create_client(kind, f"facial/{name}")
-        for kind, name in ((ChangeState, "change_state"), (GetState, "get_state"))
-    }
-    assert spin_until(lambda: all(client.service_is_ready() for client in clients.values()))
+    names = ((ChangeState, "change_state"), (GetState, "get_state"))
+    clients = {kind: client_of(kind, f"facial/{name}") for kind, name in names}
 
     def call(kind, request):
         future = clients[kind].call_async(request)
@@ -318,13 +315,11 @@ def test_managed_from_outside(start, ros_node, spin_until, peer_picture):
     assert change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN) == State.PRIMARY_STATE_FINALIZED
 
 
-def test_parameters_have_descriptions_ranges_and_types_that_stay(start, ros_node, spin_until):
+def test_parameters_have_descriptions_ranges_and_types_that_stay(start, spin_until, client_of):
     start("detector:=haar", "max_gap_s:=1")  # a whole number is good enough for a float
 
     def call(kind, name, request):
-        client = ros_node.create_client(kind, f"facial/{name}")
-        assert spin_until(client.service_is_ready)
-        future = client.call_async(request)
+        future = client_of(kind, f"facial/{name}").call_async(request)
         assert spin_until(future.done)
         return future.result()
 

@@ -171,13 +171,12 @@ def test_repeats_of_a_signal_are_ignored_and_a_second_one_ends_it(launch: Any) -
     assert code == 0 and printed.startswith("ticks ") and errors == ""
 
 
-def test_a_lifecycle_shutdown_and_then_a_signal(launch: Any, ros_node: Any, spin_until: Any) -> None:
+def test_a_lifecycle_shutdown_and_then_a_signal(launch: Any, ros_node: Any, spin_until: Any, client_of: Any) -> None:
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState
 
     process = launch(FOLDER / "facial", "--ros-args", "-p", "detector:=haar")
-    client = ros_node.create_client(ChangeState, "facial/change_state")
-    assert spin_until(client.service_is_ready)
+    client = client_of(ChangeState, "facial/change_state")
     request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_ACTIVE_SHUTDOWN))
     future = client.call_async(request)
     assert spin_until(future.done) and future.result().success

@@ -115,6 +115,7 @@ class Bench:
     def call(self, kind: Any, service: str, request: Any) -> Any:
         client = self.ros.create_client(kind, f"{self.node.get_name()}/{service}")
         assert self.spin(client.service_is_ready)
+        self.spin(lambda: False, timeout_s=0.3)  # until the service sees the client too, its answer would be dropped
         future = client.call_async(request)
         assert self.spin(future.done)
         self.ros.destroy_client(client)
