@@ -36,7 +36,7 @@ LAYERS = (
     ("runtime",),
     ("data",),
     ("media",),
-    ("vision",),
+    ("audio", "vision"),
     ("models",),
     ("store",),
     ("types", "labels", "parameters", "cores", "dependencies", "plugins"),
