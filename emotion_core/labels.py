@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from emotion_core.errors import EmotionError
+
 AFFECTNET = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
 """Order of AffectNet, of the published ESR weights and of everything that this project trains with 8 classes."""
 
@@ -69,15 +71,36 @@ class SharedLabels:
     only_data: tuple[str, ...]
 
 
+def match_labels(labels: Sequence[str], wanted: Sequence[str]) -> list[int | None]:
+    """Where each wanted label stands among others: the same word, else one that means the same; None where it lacks.
+
+    Raises:
+        EmotionError: two labels mean the same, so that it cannot be told which of them is the wanted one, or two wanted
+            ones which of them is the label.
+    """
+    places: list[int | None] = [labels.index(name) if name in labels else None for name in wanted]
+    free = {i: canonical(name) for i, name in enumerate(labels) if i not in places}
+    for k, name in enumerate(wanted):
+        if places[k] is not None:
+            continue
+        found = [i for i, meant in free.items() if meant == canonical(name)]
+        if len(found) > 1:
+            names = " and ".join(labels[i] for i in found)
+            raise EmotionError(f"the labels {names} mean the same, and {name} could be either: rename one of them")
+        if found:
+            places[k] = found[0]
+            del free[found[0]]
+    return places
+
+
 def share_labels(model: Sequence[str], data: Sequence[str]) -> SharedLabels:
-    """Match labels by what they mean, see ALIASES, whatever their order and number."""
-    places = {canonical(name): i for i, name in enumerate(model)}
-    shared = [(name, places[canonical(name)], i) for i, name in enumerate(data) if canonical(name) in places]
-    known = {canonical(name) for name in data}
+    """Match labels by what they mean, see ALIASES, whatever their order and number; raises as ``match_labels``."""
+    places = match_labels(model, data)
+    shared = [(name, place, i) for i, (name, place) in enumerate(zip(data, places, strict=True)) if place is not None]
     return SharedLabels(
         tuple(name for name, _, _ in shared),
-        tuple(i for _, i, _ in shared),
+        tuple(place for _, place, _ in shared),
         tuple(i for _, _, i in shared),
-        tuple(name for name in model if canonical(name) not in known),
-        tuple(name for name in data if canonical(name) not in places),
+        tuple(name for i, name in enumerate(model) if i not in places),
+        tuple(name for name, place in zip(data, places, strict=True) if place is None),
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
+from typing import Any
 
 from emotion_core.errors import EmotionError
 
@@ -41,6 +43,15 @@ def load_plugin(name: str) -> None:
 def loaded_plugins() -> tuple[str, ...]:
     """What has been loaded, so that a process started from here can load the same."""
     return tuple(_loaded)
+
+
+def source_of(thing: Any) -> tuple[str, str, int]:
+    """File, name and line where a class or function is written: the same for a module that was imported twice."""
+    try:
+        file, line = inspect.getfile(thing), inspect.getsourcelines(thing)[1]
+    except (OSError, TypeError):  # made in an interpreter
+        file, line = thing.__module__, 0
+    return file, thing.__qualname__, line
 
 
 def _import_file(path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.errors import EmotionError
+from emotion_core.plugins import source_of
 
 SPLITS = ("train", "valid", "test")
 
@@ -86,7 +87,7 @@ def register_dataset(kind: DatasetKind) -> DatasetKind:
     """Add a dataset, from anywhere; raises EmotionError when the name is taken by another one."""
     known = DATASETS.get(kind.name)
     # A module that is imported twice (a script beside a plug-in) registers equal things.
-    if known is not None and known.open.__qualname__ != kind.open.__qualname__:
+    if known is not None and source_of(known.open) != source_of(kind.open):
         raise EmotionError(f"there is a dataset {kind.name!r} already: give yours another name")
     DATASETS[kind.name] = kind
     return kind

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emotion_core.data.dataset import FaceDataset, FaceSet
 from emotion_core.errors import EmotionError
-from emotion_core.labels import canonical
+from emotion_core.labels import match_labels
 
 
 def order_of(labels: Sequence[str], wanted: Sequence[str], who: str, whose: str) -> NDArray[np.int64]:
@@ -25,11 +25,10 @@ def order_of(labels: Sequence[str], wanted: Sequence[str], who: str, whose: str)
     Raises:
         EmotionError: the names are not the same.
     """
-    names = [canonical(name) for name in labels]
-    meant = [canonical(name) for name in wanted]
-    if sorted(names) != sorted(meant):
+    places = match_labels(labels, wanted)
+    if len(labels) != len(wanted) or None in places:
         raise EmotionError(f"{who} must have the same labels as {whose}: {', '.join(labels)}; {', '.join(wanted)}")
-    return np.array([names.index(name) for name in meant], np.int64)
+    return np.array(places, np.int64)
 
 
 def relabelled(data: FaceDataset, wanted: Sequence[str], who: str, whose: str) -> FaceDataset:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from emotion_core.errors import EmotionError
+from emotion_core.plugins import source_of
 from emotion_core.store.card import Input, ModelCard, Output
 
 if TYPE_CHECKING:
@@ -61,12 +62,15 @@ _registered: dict[str, Architecture] = {}
 
 
 def register(architecture: Architecture) -> Architecture:
-    """Add an architecture, from anywhere; raises EmotionError when its type is taken by another one."""
-    known = _registered.get(architecture.type)
-    taken = architecture.type in _BUILT_IN and known is None
+    """Add an architecture, from anywhere; raises EmotionError when its type or a preset's name is taken already."""
+    others = architectures()
+    known = others.pop(architecture.type, None)
     # A module that is imported twice (a script beside a plug-in) registers equal things.
-    if taken or (known is not None and known.config.__qualname__ != architecture.config.__qualname__):
+    if known is not None and source_of(known.config) != source_of(architecture.config):
         raise EmotionError(f"there is an architecture {architecture.type!r} already: give yours another type")
+    taken = [name for other in others.values() for name in other.presets if name in architecture.presets]
+    if taken:
+        raise EmotionError(f"there is a preset {taken[0]!r} already: give yours another name")
     _registered[architecture.type] = architecture
     return architecture
 
@@ -133,11 +137,12 @@ def build(entry: Mapping[str, Any], source: str | Path = "the architecture", see
     import torch
 
     architecture, config = read_entry(entry, source)
-    if seed is None:
-        return architecture.network(config).eval()
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(seed)
-        return architecture.network(config).eval()
+    with torch.random.fork_rng(devices=(), enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        model = architecture.network(config).eval()
+    model.architecture_type = architecture.type  # type: ignore[assignment]  # configurations may be shared
+    return model
 
 
 def inputs_of(model: nn.Module) -> tuple[Input, ...]:
@@ -172,10 +177,13 @@ def describe(entry: Mapping[str, Any], name: str, labels: tuple[str, ...], licen
 
 
 def _architecture_of(model: nn.Module) -> Architecture:
-    config = getattr(model, "config", None)
-    for architecture in architectures().values():
-        if type(config) is architecture.config:
-            return architecture
+    kind, config = getattr(model, "architecture_type", None), getattr(model, "config", None)
+    found = [a for a in architectures().values() if type(config) is a.config and kind in (None, a.type)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        types = ", ".join(architecture.type for architecture in found)
+        raise EmotionError(f"{type(model).__name__} could be any of {types}: make it with build(), which says which")
     raise EmotionError(
         f"{type(model).__name__} is in no registered architecture: register it, and keep its configuration in `config`"
     )

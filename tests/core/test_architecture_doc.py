@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emotion_core.errors import EmotionError
+
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
@@ -74,7 +76,7 @@ def test_a_task_of_one_s_own_is_trained_and_resumed(tmp_path):
     assert (tmp_path / "history.csv").read_text().startswith("epoch,lr,train_loss,error,seconds\n")
     again = space["fit"](tmp_path, x, 2 * x + 1)  # finished: nothing is trained, the result is the same
     assert again.finished and again.model.weight.item() == loop.model.weight.item()
-    with pytest.raises(Exception, match="y"):
+    with pytest.raises(EmotionError, match=r"belongs to another training: .*\by\b"):
         space["fit"](tmp_path, x, 3 * x)
 
 

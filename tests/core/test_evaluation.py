@@ -158,3 +158,22 @@ def test_wrong_words_are_told_before_the_work(ferplus, capsys, tmp_path):
     ):
         assert main(["eval", "--data", str(ferplus), *arguments]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_labels_that_mean_the_same():
+    """The same word goes before one that means the same; what could be either is refused."""
+    shared = share_labels(("angry", "anger", "happy"), ("anger", "joy"))
+    assert (shared.model, shared.only_model) == ((1, 2), ("angry",))
+    assert share_labels(("angry", "anger", "happy"), ("anger", "angry", "happy")).model == (1, 0, 2)
+    with pytest.raises(EmotionError, match="labels joy and happiness mean the same, and happy could be either"):
+        share_labels(("joy", "happiness", "sad"), ("happy", "sad"))
+
+
+def test_targets_keep_two_labels_with_one_meaning_apart():
+    from emotion_core.data.relabel import order_of
+
+    assert order_of(("joy", "sad", "happy"), ("happy", "joy", "sad"), "a", "b").tolist() == [2, 0, 1]
+    with pytest.raises(EmotionError, match="a must have the same labels as b"):
+        order_of(("joy", "happy"), ("happy", "sad"), "a", "b")
+    with pytest.raises(EmotionError, match="a must have the same labels as b"):
+        order_of(("joy", "happy", "sad"), ("happy", "sad"), "a", "b")

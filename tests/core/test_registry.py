@@ -23,7 +23,7 @@ from emotion_core.export.weights import load_network, save_network  # noqa: E402
 from emotion_core.models import registry  # noqa: E402
 from emotion_core.models.registry import Architecture, build, describe, entry_of, preset, preset_names  # noqa: E402
 from emotion_core.runtime.classifier import Classifier  # noqa: E402
-from emotion_core.store.card import FACE, FACE_CLIP, LOGITS, SOUND, Framing, Input, Output  # noqa: E402
+from emotion_core.store.card import FACE_CLIP, INPUT_DIMENSIONS, LOGITS, SOUND, Framing, Input, Output  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,12 @@ def fusion(monkeypatch):
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_is_described_by_its_own_entry(name):
     entry = preset(name)
-    card = describe(entry, name, tuple("abcdefgh"), "none")
     architecture, config = registry.read_entry(entry)
+    classes = config.num_classes
+    card = describe(entry, name, tuple("abcdefgh")[:classes], "none")
     assert registry._entry(architecture, config) == entry
-    assert [item.kind for item in card.inputs] == [FACE]
-    assert card.outputs[0].shape == (config.branches, 8)
+    assert {item.kind for item in card.inputs} <= set(INPUT_DIMENSIONS)
+    assert card.outputs[0].shape == ((config.branches, classes) if hasattr(config, "branches") else (classes,))
 
 
 @pytest.mark.parametrize("name", ["esr_compact", "esr4_ckplus"])
@@ -159,6 +160,35 @@ def test_a_type_belongs_to_one_architecture(fusion):
     registry.register(FUSION)  # the same once more is no conflict
     with pytest.raises(EmotionError, match="there is an architecture 'esr' already"):
         registry.register(replace(FUSION, type="esr"))
+
+
+def test_two_types_may_share_a_configuration(fusion):
+    """A network remembers its type; a preset's name belongs to one of them."""
+    from dataclasses import replace
+
+    other = replace(FUSION, type="other_fusion", presets={"other": FusionConfig(width=2)})
+    registry.register(other)
+    built = build(preset("other"))
+    assert entry_of(built) == {"type": "other_fusion", "num_classes": 4, "width": 2}
+    with pytest.raises(EmotionError, match="Fusion could be any of toy_fusion, other_fusion"):
+        entry_of(Fusion(FusionConfig()))
+    with pytest.raises(EmotionError, match="there is a preset 'other' already"):
+        registry.register(replace(FUSION, type="third", presets={"other": FusionConfig()}))
+    with pytest.raises(EmotionError, match="there is a preset 'esr9' already"):
+        registry.register(replace(FUSION, type="third", presets={"esr9": FusionConfig()}))
+
+
+def test_plugins_do_not_replace_each_other(monkeypatch, tmp_path):
+    from emotion_core.plugins import load_plugin
+
+    monkeypatch.setattr(datasets, "DATASETS", dict(datasets.DATASETS))
+    text = "from emotion_core.data.registry import DatasetKind, register_dataset\n"
+    for name in ("one", "two"):
+        body = 'register_dataset(DatasetKind("mine", "Mine", lambda root, split: None))\n'
+        (tmp_path / f"plugin_{name}.py").write_text(text + body)
+    load_plugin(str(tmp_path / "plugin_one.py"))
+    with pytest.raises(EmotionError, match="there is a dataset 'mine' already"):
+        load_plugin(str(tmp_path / "plugin_two.py"))
 
 
 def test_seeds_decide_weights_and_leave_torch_alone():
