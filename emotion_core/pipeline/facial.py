@@ -131,7 +131,8 @@ class FacialPipeline:
         Args:
             image: (H, W, 3) uint8, BGR.
             stamp_s: time of the frame in seconds; the only clock there is. Where it stands still nothing is smoothed.
-                A frame that comes late, within ``gap_s``, changes nobody's state; a larger step back forgets everybody.
+                A frame that comes late, within ``gap_s``, changes nobody's state; a larger step back, or frames that
+                are late for longer than that, forget everybody.
         """
         self._tracker.max_gap_s = self._smoother.max_gap_s = self._cadence.update(stamp_s)
         faces = self.detector.detect(image)[: self.config.max_faces]

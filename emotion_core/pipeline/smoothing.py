@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from emotion_core.vision.stamps import Stamps, Step
+
+
+@dataclass
+class _State:
+    value: NDArray[np.float64]
+    stamps: Stamps = field(default_factory=Stamps)
 
 
 class Smoother:
@@ -16,7 +25,7 @@ class Smoother:
 
     Args:
         time_constant_s: tau in seconds; 0 passes values through.
-        max_gap_s: after a longer silence, or a longer step back, the state starts anew.
+        max_gap_s: after a longer silence, a longer step back, or late values for longer, the state starts anew.
 
     Attributes:
         max_gap_s: may be set between two values.
@@ -25,7 +34,7 @@ class Smoother:
     def __init__(self, time_constant_s: float, max_gap_s: float) -> None:
         self.max_gap_s = max_gap_s
         self._tau_s = time_constant_s
-        self._states: dict[str, tuple[float, NDArray[np.float64]]] = {}
+        self._states: dict[str, _State] = {}
 
     def update(self, key: str, value: NDArray[np.float64], stamp_s: float) -> NDArray[np.float64]:
         """The smoothed value of one key at a time in seconds.
@@ -34,15 +43,14 @@ class Smoother:
         stand still would keep the first value for ever. A value that comes late, at most ``max_gap_s`` behind the
         newest, is answered with the state and does not move it.
         """
-        last = self._states.get(key)
-        if last is not None and self._tau_s > 0:
-            elapsed = stamp_s - last[0]
-            if -self.max_gap_s <= elapsed < 0:
-                return last[1]
-            if 0 < elapsed <= self.max_gap_s:
-                weight = 1 - math.exp(-elapsed / self._tau_s)
-                value = last[1] + weight * (value - last[1])
-        self._states[key] = stamp_s, value
+        state = self._states.setdefault(key, _State(value))
+        before_s = state.stamps.newest_s
+        step, elapsed = state.stamps.update(stamp_s, self.max_gap_s), stamp_s - before_s
+        if self._tau_s > 0 and step is Step.LATE:
+            return state.value
+        if self._tau_s > 0 and step is Step.NEWER and elapsed <= self.max_gap_s:
+            value = state.value + (1 - math.exp(-elapsed / self._tau_s)) * (value - state.value)
+        state.value = value
         return value
 
     def forget_except(self, keys: set[str]) -> None:

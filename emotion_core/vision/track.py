@@ -6,15 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from emotion_core.types import Box, Face
+from emotion_core.vision.stamps import Stamps, Step
 
 _BASELINE_S = 0.1
 """Movement is measured over at least this time: a pixel of jitter over a millisecond is no speed."""
-
-_STILL_S = 1e-3
-"""Stamps that advance by less stand still."""
-
-_STILL_FRAME_S = 1 / 30
-"""So much time a frame counts whose stamp stands still: people leave then too."""
 
 
 @dataclass
@@ -23,10 +18,10 @@ class Track:
 
     Attributes:
         track_id: the person's id.
-        face: where the person was last seen.
+        face: where the person was at the newest time.
         seen_s: when that was.
         hits: in how many frames the person was found.
-        still_s: seconds since then, in frames whose stamps stood still.
+        idle_s: seconds that have passed since, in frames whose stamps were not the newest.
         velocity: of the box, in pixels per second.
     """
 
@@ -34,11 +29,12 @@ class Track:
     face: Face
     seen_s: float
     hits: int = 1
-    still_s: float = 0.0
+    idle_s: float = 0.0
     velocity: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         self._from, self._from_s = self.face.box.centre, self.seen_s  # where the movement is measured from
+        self.latest_box = self.face.box  # of the frame that came last, which may have been a late one
 
     def predicted(self, stamp_s: float) -> Box:
         """Where the box should be at a time, moving on as it moved last."""
@@ -47,11 +43,11 @@ class Track:
 
     def unseen_s(self, now_s: float) -> float:
         """For how long the person has been missing, in seconds."""
-        return now_s - self.seen_s + self.still_s
+        return now_s - self.seen_s + self.idle_s
 
     def advance(self, face: Face, stamp_s: float) -> None:
         """Take the face as the person's at a time; of a late frame, only that the person is there."""
-        self.hits, self.still_s = self.hits + 1, 0.0
+        self.hits, self.idle_s, self.latest_box = self.hits + 1, 0.0, face.box
         if stamp_s < self.seen_s:
             return
         self.face, self.seen_s = face, stamp_s
@@ -84,7 +80,7 @@ class IouTracker:
 
     def __init__(self, min_iou: float = 0.3, max_gap_s: float = 0.5, first_id: int = 1) -> None:
         self.max_gap_s, self.next_id = max_gap_s, first_id
-        self._min_iou, self._last_s = min_iou, float("-inf")
+        self._min_iou, self._stamps = min_iou, Stamps()
         self._tracks: dict[str, Track] = {}
 
     @property
@@ -97,20 +93,20 @@ class IouTracker:
 
         Stamps may stand still: people are then matched by place alone. A stamp that lies at most ``max_gap_s`` behind
         the newest is a late frame: its faces get their ids, and nobody's place or time goes back. A larger step back
-        (a bag that starts again) forgets everybody; ids go on counting.
+        (a bag that starts again), or late frames for longer than that, forget everybody; ids go on counting.
         """
-        if self._last_s - stamp_s > self.max_gap_s:
+        if self._stamps.update(stamp_s, self.max_gap_s) is Step.START:
             self._tracks.clear()
-            self._last_s = stamp_s
-        stands_still = 0 <= stamp_s - self._last_s < _STILL_S
-        self._last_s = max(self._last_s, stamp_s)
-        self._tracks = {k: t for k, t in self._tracks.items() if t.unseen_s(self._last_s) <= self.max_gap_s}
+        now_s = self._stamps.newest_s
+        self._tracks = {k: t for k, t in self._tracks.items() if t.unseen_s(now_s) <= self.max_gap_s}
         found: dict[int, Track] = {}
         self._match(faces, found, lambda track: track.predicted(stamp_s))
         # Whoever stands still is found where they were last, however wrong the prediction was.
         self._match(faces, found, lambda track: track.face.box)
+        # In a late frame people may be where another late frame showed them.
+        self._match(faces, found, lambda track: track.latest_box)
         for track in self._tracks.values():
-            track.still_s += _STILL_FRAME_S * stands_still
+            track.idle_s += self._stamps.idle_s
         for i, track in found.items():
             track.advance(faces[i], stamp_s)
         for i, face in enumerate(faces):

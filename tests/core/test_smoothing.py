@@ -69,6 +69,29 @@ def test_a_late_value_is_answered_with_the_state_and_does_not_move_it():
     assert late.update("a", np.array([9.0]), 0.0)[0] == 9.0  # 0.6 s back: a new start
 
 
+@pytest.mark.parametrize("stamps", [(7.0, 7.0 + 1e-9, 7.0 + 2e-9), (6.9,), (6.9, 6.8), (6.7, 6.95, 6.8)])
+def test_stamps_that_stand_still_or_behind_the_newest_freeze_nothing(stamps):
+    smoother = Smoother(0.25, 0.5)
+    for stamp in (6.0, 7.0):
+        smoother.update("a", np.array([0.0]), stamp)
+    for i in range(40):
+        value = smoother.update("a", np.array([1.0]), stamps[i % len(stamps)])
+    assert value[0] == 1.0
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.9]), min_size=1, max_size=6),
+    st.lists(st.floats(0.5, 1.5), max_size=5),
+)
+def test_whatever_stamps_repeat_the_value_follows(repeated, before):
+    smoother = Smoother(0.25, 0.5)
+    for stamp in before:
+        smoother.update("a", np.array([0.0]), stamp)
+    for i in range(150):
+        value = smoother.update("a", np.array([1.0]), repeated[i % len(repeated)])
+    assert value[0] == pytest.approx(1.0, abs=0.01)
+
+
 def test_the_gap_may_be_set_between_two_values():
     smoother = Smoother(10.0, 0.5)
     smoother.update("a", np.array([0.0]), 0.0)

@@ -165,5 +165,50 @@ def test_whatever_the_stamps_ids_are_unique_and_times_never_go_back(frames):
     assert tracker.next_id == newest + 1
 
 
+@pytest.mark.parametrize("stamps", [(1.0,), (1.0, 0.9), (0.95, 0.7, 0.8)])
+def test_stamps_that_stand_behind_the_newest_follow_people_and_forget_those_who_left(stamps):
+    tracker = IouTracker(max_gap_s=0.5)
+    ids(tracker, [face(0, 0)], 1.0)
+    ids(tracker, [face(10, 0)], 1.1)
+    seen = set()
+    for i in range(500):  # somebody who walks on, and somebody new at another place in each frame
+        found = ids(tracker, [face(20 + 10 * i), face(200 * (i % 300), 500)], stamps[i % len(stamps)])
+        seen.add(found[0])
+        assert len(tracker.tracks) <= 20
+    assert len(seen) <= 2  # one new start, when frames have been late for too long
+
+
+def test_a_clock_that_goes_back_a_little_catches_up_without_forgetting_anybody():
+    tracker = IouTracker(max_gap_s=0.5)
+    for i in range(60):
+        assert ids(tracker, [face(4 * i)], 1.0 + i / 60) == ["1"]
+    for i in range(60, 200):
+        assert ids(tracker, [face(4 * i)], 0.7 + i / 60) == ["1"]
+
+
+def test_frames_that_come_in_pairs_or_out_of_order_do_not_shorten_the_gap():
+    for swap in ((0, 0), (1, 0)):
+        tracker = IouTracker(max_gap_s=0.5)
+        ids(tracker, [face(0)], 0.0)
+        for i in range(1, 60):
+            for offset in swap:
+                ids(tracker, [], (2 * i + offset) / 250)
+        assert ids(tracker, [face(0)], 0.49) == ["1"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.9]), min_size=1, max_size=6),
+    st.lists(st.floats(0.5, 1.5), max_size=5),
+)
+def test_whatever_stamps_repeat_people_who_left_are_forgotten(repeated, before):
+    tracker = IouTracker(max_gap_s=0.5)
+    for stamp in before:
+        ids(tracker, [face(0)], stamp)
+    for i in range(150):
+        ids(tracker, [face(300 * i)], repeated[i % len(repeated)])
+        assert len(tracker.tracks) <= 40
+
+
 def test_nobody_is_fine():
     assert IouTracker().update([], 0.0) == []
