@@ -14,7 +14,10 @@ from emotion_core.errors import EmotionError
 MAX_STEP_S = 1.0
 """The longest gap or step back in the time of one sound."""
 
-_TOLERANCE_S = 0.02  # stamps that are off by less jitter; also by less than half a chunk, so that a lost one is seen
+# Stamps that are off by up to four times what is usual in this stream jitter: never more than half a chunk, so that a
+# lost one is seen.
+_USUAL, _LEAST_S, _TOLERANCE_S = 4, 0.002, 0.02
+_LEARNING = 0.1  # of each chunk for what is usual
 _SLEW_S = 2.0  # how fast the time follows stamps that drift: clocks of sound cards are off by up to 1e-4
 _PATIENCE_CHUNKS, _PATIENCE_S = 3, 0.5  # that may wait, and for how much sound, before what is missing is given up
 
@@ -70,6 +73,7 @@ class ChunkOrder:
         self._max_step_s = max_step_s
         self.origin_s, self.count = math.nan, 0
         self._waiting: list[tuple[float, Samples]] = []
+        self._jitter_s = _TOLERANCE_S / _USUAL
 
     @property
     def end_s(self) -> float:
@@ -114,7 +118,7 @@ class ChunkOrder:
         while self._waiting:
             stamp_s, samples = self._waiting[0]
             duration_s, ahead_s = len(samples) / self.rate_hz, stamp_s - self.end_s
-            tolerance_s = min(_TOLERANCE_S, duration_s / 2)
+            tolerance_s = min(_TOLERANCE_S, duration_s / 2, max(_LEAST_S, _USUAL * self._jitter_s))
             if ahead_s > tolerance_s:
                 last_s, last = self._waiting[-1]
                 held_s = last_s + len(last) / self.rate_hz - self.end_s
@@ -132,6 +136,8 @@ class ChunkOrder:
                 samples = samples[round(-ahead_s * self.rate_hz) :]
             else:
                 self.origin_s += ahead_s * min(1.0, duration_s / _SLEW_S)
+            if len(samples):
+                self._jitter_s += _LEARNING * (min(abs(ahead_s), _TOLERANCE_S) - self._jitter_s)
             taken.append(self._counted(samples))
             del self._waiting[0]
         return np.concatenate(taken) if taken else np.zeros(0, np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,8 @@ class SoundSource:
         with self._open() as container:
             for frame in self._decoded(container):
                 array = frame.to_ndarray()
-                channels = len(frame.layout.channels)
                 # planar: a row for each channel; else one row of interleaved samples
-                sound = array.T if frame.format.is_planar else array.reshape(-1, channels)
+                sound = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
                 stamp_s = next_s if frame.time is None else frame.time - self._zero_s
                 next_s = stamp_s + len(sound) / frame.sample_rate
                 yield Chunk(sound, frame.sample_rate, stamp_s)
@@ -152,31 +152,26 @@ def read_sound(path: str | Path, rate_hz: int | None = None) -> Sound:
     Raises:
         EmotionError: as SoundSource; or the file holds no sound, or more than MAX_WHOLE_S.
     """
-    source = SoundSource(path)
+    chunks = iter(SoundSource(path))
+    first = next(chunks, None)
+    if first is None:
+        raise EmotionError(f"{path}: expected sound, but the sound track is empty or damaged")
     counts = SoundCounts()
-    order = ChunkOrder(source.rate_hz, counts, max_step_s=MAX_WHOLE_S)
-    resampler = ResampleStream(source.rate_hz, rate_hz or source.rate_hz)
+    order = ChunkOrder(first.rate_hz, counts, max_step_s=MAX_WHOLE_S)
+    resampler = ResampleStream(first.rate_hz, rate_hz or first.rate_hz)
     pieces: list[Samples] = []
-    start_s: float | None = None
-    for chunk in source:
-        if chunk.rate_hz != source.rate_hz:
-            raise EmotionError(f"{path}: expected one sample rate, got {source.rate_hz} and then {chunk.rate_hz} Hz")
+    for chunk in chain([first], chunks):
+        if chunk.rate_hz != first.rate_hz:
+            raise EmotionError(f"{path}: expected one sample rate, got {first.rate_hz} and then {chunk.rate_hz} Hz")
         mono = to_mono(chunk.sound)
         counts.chunks += 1
         counts.clipped += mono.clipped
         counts.nonfinite += mono.nonfinite
-        _, samples = order.push(mono.samples, chunk.stamp_s)
-        start_s = chunk.stamp_s if start_s is None else start_s
-        if counts.restarts or order.count > MAX_WHOLE_S * source.rate_hz:
+        pieces.append(resampler.push(order.push(mono.samples, chunk.stamp_s)[1]))
+        if counts.restarts or order.count > MAX_WHOLE_S * first.rate_hz:
             raise EmotionError(f"{path}: expected at most {MAX_WHOLE_S:g} s of sound, got more: cut it into pieces")
-        pieces.append(resampler.push(samples))
     pieces += [resampler.push(order.finish()), resampler.finish()]
-    samples = np.concatenate(pieces)
-    if start_s is None or not len(samples):
-        raise EmotionError(
-            f"{path}: expected sound, but the sound track is empty or damaged ({source.skipped} packets)"
-        )
-    return Sound(samples, resampler.to_hz, start_s, counts)
+    return Sound(np.concatenate(pieces), resampler.to_hz, first.stamp_s, counts)
 
 
 def _seconds(ticks: int | None, base: Any) -> float | None:

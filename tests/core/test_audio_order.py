@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from emotion_core.audio.order import ChunkOrder, SoundCounts
 from emotion_core.errors import EmotionError
@@ -95,6 +97,41 @@ def test_overlap_is_dropped():
     out, _ = heard([(sound[i : i + 3200], 5 + i / RATE) for i in starts], counts)
     np.testing.assert_array_equal(out, sound)
     assert (counts.overlaps, counts.overlap_s) == (8, pytest.approx(0.8))
+
+
+def test_small_overlaps_and_gaps_are_seen_once_stamps_proved_exact():
+    sound, counts = np.arange(1, 16001, dtype=np.float32), SoundCounts()
+    chunks = [(sound[i : i + CHUNK], i / RATE) for i in range(0, 12800, CHUNK)]
+    chunks += [(sound[12720:13040], 12720 / RATE), (sound[13120:13440], 13120 / RATE)]  # 5 ms too early, 5 ms too late
+    out, _ = heard(chunks, counts)
+    wanted = sound[:13440].copy()
+    wanted[13040:13120] = 0
+    np.testing.assert_array_equal(out, wanted)
+    assert (counts.overlaps, counts.gaps) == (1, 1)
+    assert (counts.overlap_s, counts.gap_s) == (pytest.approx(0.005), pytest.approx(0.005))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["drop", "double", "swap", "pass"]), st.integers(160, 3200)), max_size=40))
+def test_every_sample_is_in_its_place_or_missing(events):
+    """What befalls each chunk, and how long it is; the first one always comes, and is whole."""
+    chunks, at = [(np.ones(CHUNK, np.float32), 0.0)], CHUNK
+    held = None
+    for event, size in events:
+        chunk = (np.arange(at + 1, at + size + 1, dtype=np.float32), at / RATE)
+        at += size
+        if event == "swap" and held is None:
+            held = chunk
+            continue
+        chunks += [] if event == "drop" else [chunk] * (1 + (event == "double"))
+        chunks += [] if held is None else [held]
+        held = None
+    counts = SoundCounts()
+    out, order = heard(chunks, counts, max_step_s=60)
+    places = np.arange(1, len(out) + 1)
+    right = (out == 0) | (np.abs(out - places) <= 0.02 * RATE)
+    assert right[CHUNK:].all()
+    assert order.end_s * RATE == pytest.approx(max(t * RATE + len(x) for x, t in chunks), abs=0.02 * RATE)
+    assert counts.restarts == 0
 
 
 def test_jitter_neither_cuts_nor_fills():

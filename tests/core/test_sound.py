@@ -88,6 +88,12 @@ def test_channels_are_averaged(tmp_path):
     np.testing.assert_array_equal(chunk.sound, [[16384, 0], [-8192, 8192]])
 
 
+def test_five_channels_of_no_known_arrangement(tmp_path):
+    data = np.arange(50, dtype="<i2").reshape(10, 5) * 100
+    path = write_wav(tmp_path / "array.wav", data.tobytes(), 2, channels=5)
+    np.testing.assert_allclose(read_sound(path).samples, data.mean(1) / 32768, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "form", "tolerance"),
     [
