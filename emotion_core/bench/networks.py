@@ -40,8 +40,9 @@ class BenchNetwork:
 
 def prepare_network(network: BenchNetwork, backends: Sequence[str], folder: Path) -> tuple[dict[str, Path], int]:
     """Write a file for each backend, all with the same weights; returns them and the number of parameters."""
-    from emotion_core.export.onnx_export import export_onnx, random_inputs
+    from emotion_core.export.onnx_export import export_onnx
     from emotion_core.export.quantize import convert_float16, quantize_int8
+    from emotion_core.export.verify import probes
     from emotion_core.export.weights import save_network
 
     model, card = network.build(), network.card
@@ -54,7 +55,7 @@ def prepare_network(network: BenchNetwork, backends: Sequence[str], folder: Path
     if "float16" in files:
         convert_float16(exact, files["float16"])
     if "int8" in files:
-        quantize_int8(exact, random_inputs(card.inputs, _CALIBRATION_SAMPLES, SEED), files["int8"])
+        quantize_int8(exact, probes(card.inputs, _CALIBRATION_SAMPLES, SEED), files["int8"])
     return files, sum(parameter.numel() for parameter in model.parameters())
 
 

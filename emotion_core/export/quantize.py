@@ -26,12 +26,15 @@ from emotion_core.data.subset import balanced_indices
 from emotion_core.errors import EmotionError
 from emotion_core.export.onnx_export import export_onnx
 from emotion_core.export.onnx_file import check_target, save_onnx
+from emotion_core.export.verify import check_same, probes
+from emotion_core.runtime.classifier import Classifier
 from emotion_core.store.card import PRECISIONS, ModelCard
 from emotion_core.store.metadata import read_card
 from emotion_core.vision.crop import fit_faces
 
 _INTEGER_OPERATORS = ("Conv", "Add", "Mul", "Relu", "MaxPool")
 _CALIBRATION_BATCH = 32
+_JUDGED = 32  # samples on which a copy is compared with its source
 
 
 def export_as(
@@ -39,13 +42,14 @@ def export_as(
     model: nn.Module,
     card: ModelCard,
     path: str | Path,
-    calibration: FaceDataset | None = None,
+    calibration: FaceDataset | Mapping[str, NDArray[np.float32]] | None = None,
     fold_constants: bool = True,
 ) -> ModelCard:
     """Export a torch network in one of ``PRECISIONS``; see ``export_onnx``, ``convert_float16``, ``quantize_int8``.
 
     Args:
-        calibration: training faces of all classes, for int8; some hundred of them are used.
+        calibration: training faces of all classes, for int8, of which some hundred are used; or samples for each input
+            as ``quantize_int8`` takes them.
 
     Raises:
         EmotionError: another precision, no calibration faces, or the export differs from torch.
@@ -62,7 +66,8 @@ def export_as(
         export_onnx(model, card, exact, fold_constants)
         if precision == "float16" or calibration is None:
             return convert_float16(exact, path)
-        return quantize_int8(exact, calibration_faces(calibration, card), path)
+        samples = calibration if isinstance(calibration, Mapping) else calibration_faces(calibration, card)
+        return quantize_int8(exact, samples, path)
 
 
 def quantize_int8(source: str | Path, samples: Mapping[str, NDArray[np.float32]], path: str | Path) -> ModelCard:
@@ -87,6 +92,8 @@ def quantize_int8(source: str | Path, samples: Mapping[str, NDArray[np.float32]]
         if batch.shape[1:] != item.shape or not len(batch) or not np.isfinite(batch).all():
             wanted = ", ".join(map(str, item.shape))
             raise EmotionError(f"calibration needs finite {item.name} of shape (N, {wanted}), got {batch.shape}")
+    if not any(np.ptp(samples[item.name], axis=0).max() > 0 for item in card.inputs):
+        raise EmotionError("calibration needs samples that differ, those given are all alike")
 
     def write(folder: Path) -> onnx.ModelProto:
         out = folder / "int8.onnx"
@@ -106,7 +113,8 @@ def quantize_int8(source: str | Path, samples: Mapping[str, NDArray[np.float32]]
             )
         return onnx.load(str(out))
 
-    return _write(write, replace(card, precision="int8", results=()), path)
+    judged = {name: values[:_JUDGED] for name, values in samples.items()}
+    return _write(write, source, judged, replace(card, precision="int8", results=()), path)
 
 
 def convert_float16(source: str | Path, path: str | Path) -> ModelCard:
@@ -119,7 +127,7 @@ def convert_float16(source: str | Path, path: str | Path) -> ModelCard:
         with _quiet():
             return convert_float_to_float16(onnx.load(str(source)), keep_io_types=True)
 
-    return _write(write, replace(card, precision="float16", results=()), path)
+    return _write(write, source, probes(card.inputs, _JUDGED), replace(card, precision="float16", results=()), path)
 
 
 def calibration_faces(
@@ -168,9 +176,20 @@ def _float_nodes(network: onnx.ModelProto) -> list[str]:
     return names[: kinds.index("Conv")]
 
 
-def _write(make: Callable[[Path], onnx.ModelProto], card: ModelCard, path: str | Path) -> ModelCard:
+def _write(
+    make: Callable[[Path], onnx.ModelProto],
+    source: str | Path,
+    samples: Mapping[str, NDArray[np.float32]],
+    card: ModelCard,
+    path: str | Path,
+) -> ModelCard:
+    """Make the copy, compare it with its source on the samples, and write it."""
+
+    def check(copy: Classifier) -> None:
+        check_same(Classifier(source).run(samples), copy.run(samples), card)
+
     with tempfile.TemporaryDirectory(prefix="emotion-") as folder:
-        return save_onnx(make(Path(folder)), card, path)
+        return save_onnx(make(Path(folder)), card, path, check)
 
 
 @contextlib.contextmanager

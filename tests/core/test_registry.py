@@ -16,9 +16,10 @@ from torch import Tensor, nn  # noqa: E402
 from emotion_core.bench.bench import BenchConfig, bench  # noqa: E402
 from emotion_core.data import registry as datasets  # noqa: E402
 from emotion_core.errors import EmotionError  # noqa: E402
-from emotion_core.export.onnx_export import compare, export_onnx, random_inputs  # noqa: E402
+from emotion_core.export.onnx_export import compare, export_onnx  # noqa: E402
 from emotion_core.export.quantize import convert_float16, quantize_int8  # noqa: E402
 from emotion_core.export.torch_network import TorchNetwork  # noqa: E402
+from emotion_core.export.verify import probes  # noqa: E402
 from emotion_core.export.weights import load_network, save_network  # noqa: E402
 from emotion_core.models import registry  # noqa: E402
 from emotion_core.models.registry import Architecture, build, describe, entry_of, preset, preset_names  # noqa: E402
@@ -110,14 +111,14 @@ def test_two_inputs_of_other_kinds_go_the_same_way(fusion, tmp_path):
     export_onnx(loaded, card, tmp_path / "fused.onnx")
     classifier = Classifier(tmp_path / "fused.onnx")
     assert compare(fusion, classifier) < 1e-5
-    clip, sound = random_inputs(card.inputs, 5, seed=3).values()
+    clip, sound = probes(card.inputs, 5, seed=3).values()
     with torch.no_grad():
         expected = fusion(torch.from_numpy(clip), torch.from_numpy(sound)).softmax(1)
     output = classifier(clip, sound)
     np.testing.assert_allclose(output.probabilities, expected, atol=1e-5)
     assert output.branch_probabilities.shape == (5, 1, 4) and np.isnan(output.affect).all()
     np.testing.assert_allclose(TorchNetwork(fusion, batch_size=2)(clip, sound).probabilities, expected, atol=1e-6)
-    quantize_int8(tmp_path / "fused.onnx", random_inputs(card.inputs, 16), tmp_path / "int8.onnx")
+    quantize_int8(tmp_path / "fused.onnx", probes(card.inputs, 16), tmp_path / "int8.onnx")
     convert_float16(tmp_path / "fused.onnx", tmp_path / "float16.onnx")
     for name, tolerance in (("int8", 0.05), ("float16", 2e-3)):
         np.testing.assert_allclose(
