@@ -21,7 +21,11 @@ from emotion_core.store.card import Input, ModelCard, Output
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_BUILT_IN = {"esr": "emotion_core.models.esr"}
+_BUILT_IN = {
+    "esr": "emotion_core.models.esr",
+    "efficientface": "emotion_core.models.efficientface",
+    "audiovisual": "emotion_core.models.audiovisual",
+}
 """Module of each architecture; its ARCHITECTURE is read when somebody asks, since it imports torch."""
 
 
