@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     from emotion_core.evaluation.evaluate import evaluate_affect, evaluate_protocols, run_network
     from emotion_core.runtime.classifier import Classifier
 
-    picture = Outputs(model_files(args.model)).claim(args.confusion, "--confusion") if args.confusion else None
+    outputs = Outputs(model_files(args.model), [args.data])
+    picture = outputs.claim(args.confusion, "--confusion") if args.confusion else None
     if args.dimensional and (picture or args.protocol):
         raise EmotionError("--confusion and --protocol go with classes, not with --dimensional")
     classifier = Classifier.load(args.model, threads=0)
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("evaluating", total=len(data))
         output = run_network(
-            classifier, data, card.face, on_progress=lambda done: progress.update(task, completed=done)
+            classifier, data, card.inputs, on_progress=lambda done: progress.update(task, completed=done)
         )
     head = {"model": card.name, "dataset": args.dataset, "split": args.split}
     if args.dimensional:

@@ -83,12 +83,13 @@ def add_networks(parser: argparse.ArgumentParser) -> None:
 
 
 def begin(args: argparse.Namespace) -> None:
-    """Before the first large tensor: memory, threads, and a log that tells each epoch."""
+    """Before the first large tensor: outputs, memory, threads, and a log that tells each epoch."""
     import torch
 
     from emotion_core.cores import bound_torch
     from emotion_core.training.cpu import reuse_freed_memory
 
+    _spare_data(Path(args.data), Path(args.out))
     reuse_freed_memory()
     bound_torch()
     if args.threads is not None:
@@ -96,6 +97,19 @@ def begin(args: argparse.Namespace) -> None:
             raise EmotionError(f"--threads must be at least 1, got {args.threads}")
         torch.set_num_threads(args.threads)
     logging.getLogger("emotion_core").setLevel(logging.INFO)
+
+
+def _spare_data(data: Path, out: Path) -> None:
+    """Refuse a folder where a new training would replace a file of the dataset."""
+    from emotion_core.store.outputs import Outputs
+    from emotion_core.training.checkpoint import CHECKPOINT
+
+    names = [CHECKPOINT, "history.csv", "history.png", "model.safetensors", "model.json"]
+    there = [out / name for name in names if (out / name).exists()]
+    if out / CHECKPOINT not in there:  # else all of it is from an earlier run, or refused as another one's
+        outputs = Outputs(folders=[data])
+        for path in there:
+            outputs.claim(path, "--out")
 
 
 def open_splits(dataset: str, root: str | Path) -> tuple[FaceDataset, FaceDataset]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from emotion_core.errors import EmotionError
@@ -20,10 +20,14 @@ class Outputs:
 
     Args:
         sources: files that the command reads; those that do not exist are left out.
+        folders: that it reads from: nothing that is there already, in them or below, is replaced. A path of a file is
+            taken for a source.
     """
 
-    def __init__(self, sources: Iterable[str | Path] = ()) -> None:
-        self._sources = {identity for identity in map(_identity, sources) if identity is not None}
+    def __init__(self, sources: Iterable[str | Path] = (), folders: Iterable[str | Path] = ()) -> None:
+        self._folders = tuple(map(Path, folders))
+        found = map(_identity, (*sources, *self._folders))
+        self._sources = {identity for identity in found if identity is not None}
         self._claimed: dict[str, str] = {}
 
     def claim(self, path: str | Path, option: str) -> Path:
@@ -37,11 +41,18 @@ class Outputs:
             The path, with ``~`` replaced.
 
         Raises:
-            EmotionError: a source or another output is there, or it cannot be written.
+            EmotionError: a source, a file of a folder that is read, or another output is there, or it cannot be
+                written.
         """
         path = user_path(path)
-        if _identity(path) in self._sources:
+        identity = _identity(path)
+        if identity in self._sources:
             raise EmotionError(f"{option} {path} is the source itself: name another file")
+        for folder in self._folders if identity else ():
+            if identity in map(_identity, _files_below(folder)):
+                raise EmotionError(
+                    f"{option} {path} would replace a file of {folder}, which is read: name another file"
+                )
         if (other := self._claimed.get(_name(path))) is not None:
             raise EmotionError(f"{option} {path} is where {other} goes: name another file")
         self._claimed[_name(path)] = option
@@ -81,6 +92,18 @@ class Outputs:
 def model_files(model: str | Path) -> list[Path]:
     """The files that a model may consist of, as sources; raises EmotionError where there is no such model."""
     return [find_model(model).with_suffix(suffix) for suffix in (".onnx", ".json", ".safetensors")]
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files in a folder and below, through links too, each folder once."""
+    seen: set[tuple[int, int] | None] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        here = _identity(place)
+        if here in seen:
+            folders.clear()
+            continue
+        seen.add(here)
+        yield from (Path(place, name) for name in names)
 
 
 def _identity(path: str | Path) -> tuple[int, int] | None:

@@ -4,10 +4,12 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from emotion_core.cli import main
 from emotion_core.errors import EmotionError
+from emotion_core.media.pictures import write_picture
 from emotion_core.store.finding import BUNDLED
 from emotion_core.store.outputs import Outputs, model_files
 
@@ -135,3 +137,52 @@ def test_the_confusion_matrix_does_not_replace_the_model(tmp_path: Path, capsys:
     assert main(["eval", "--data", str(tmp_path), "--model", str(model), "--confusion", str(model)]) == 2
     assert "--confusion" in (error := capsys.readouterr().err) and "the source itself" in error
     assert model.read_bytes() == (BUNDLED / "esr_compact.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("kind", WAYS)
+def test_what_is_read_from_a_folder_is_never_an_output(source: Path, tmp_path: Path, kind: str) -> None:
+    data = tmp_path / "data"
+    (data / "valid").mkdir(parents=True)
+    (data / "valid" / "happy").symlink_to(source.parent)
+    (data / "valid" / "round").symlink_to(data)
+    path = ways(source, kind)
+    with pytest.raises(EmotionError, match=r"--out .* would replace a file of .*data, which is read: name another"):
+        Outputs(folders=[data]).claim(path, "--out")
+    with pytest.raises(EmotionError, match="the source itself"):
+        Outputs(folders=[source]).claim(path, "--out")
+    assert Outputs(folders=[data]).claim(source.parent / "new.png", "--out") == source.parent / "new.png"
+    (tmp_path / "old.png").write_bytes(b"old")
+    Outputs(folders=[data]).claim(tmp_path / "old.png", "--out")
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    rng, data = np.random.default_rng(0), tmp_path / "faces"
+    for label in ("happy", "sad"):
+        (data / "valid" / label).mkdir(parents=True)
+        for i in range(2):
+            image = rng.integers(0, 256, (48, 48, 3), np.uint8)
+            write_picture(data / "valid" / label / f"{i}.png", image)
+    return data
+
+
+def test_the_confusion_matrix_does_not_replace_a_face(faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    face = faces / "valid" / "happy" / "0.png"
+    before = face.read_bytes()
+    command = ["eval", "--dataset", "folder", "--data", str(faces), "--confusion"]
+    assert main([*command, str(face)]) == 2
+    assert "--confusion" in (error := capsys.readouterr().err) and "which is read" in error
+    assert face.read_bytes() == before
+    assert main([*command, str(faces / "confusion.png")]) == 0
+    assert (faces / "confusion.png").stat().st_size > 1000
+
+
+def test_a_training_does_not_replace_a_file_of_its_data(faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    table = faces / "history.csv"
+    table.write_text("when the faces were taken")
+    command = ["train", "classifier", "--model", "esr_compact", "--data", str(faces), "--out", str(faces)]
+    assert main(command) == 2
+    assert "--out" in (error := capsys.readouterr().err) and "history.csv would replace a file of" in error
+    assert table.read_text() == "when the faces were taken"
+    assert sorted(path.name for path in faces.iterdir()) == ["history.csv", "valid"]
