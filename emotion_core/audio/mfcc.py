@@ -19,33 +19,34 @@ N_MFCC = 10
 WINDOW_S = 3.6
 """Its length of sound in seconds: 79,380 samples, 156 frames."""
 
-N_FFT, HOP, N_MELS = 2048, 512, 128
-"""librosa's defaults."""
+LIBROSA = MelConfig(RATE_HZ, n_fft=2048, hop=512, n_mels=128)
+"""librosa's defaults, which it keeps at every rate."""
 
 _FLOOR, _RANGE_DB = 1e-10, 80.0
 
 
-def mfcc(samples: Samples, rate_hz: int = RATE_HZ, n_mfcc: int = N_MFCC) -> NDArray[np.float32]:
+def mfcc(samples: Samples, config: MelConfig = LIBROSA, n_mfcc: int = N_MFCC) -> NDArray[np.float32]:
     """The first coefficients of the cosine transform of a mel spectrogram in decibels.
 
     Davis, Mermelstein: Comparison of Parametric Representations for Monosyllabic Word Recognition in Continuously
     Spoken Sentences. IEEE Transactions on Acoustics, Speech, and Signal Processing 28 (4), 1980.
 
     Args:
-        samples: (n,) float32 in [-1, 1], n ≥ 1.
-        rate_hz: of the samples, which are taken as they are.
-        n_mfcc: how many coefficients, 1 to 128.
+        samples: (n,) float32 in [-1, 1] at the configuration's rate, n ≥ 1.
+        config: of the spectrogram.
+        n_mfcc: how many coefficients, 1 to the number of bands.
 
     Returns:
-        (n_mfcc, 1 + n // 512) float32, not normalised. Decibels end 80 below the loudest of the sound.
+        (n_mfcc, 1 + n // hop) float32, not normalised. Decibels end 80 below the loudest of the sound.
 
     Raises:
         EmotionError: the samples are not one channel, or none; there are not so many coefficients.
     """
-    if not 1 <= n_mfcc <= N_MELS:
-        raise EmotionError(f"expected 1 to {N_MELS} coefficients, got {n_mfcc}")
-    decibels = 10 * np.log10(np.maximum(power_mel(samples, MelConfig(rate_hz, N_FFT, HOP, N_MELS)), _FLOOR))
-    return _cosines(n_mfcc) @ np.maximum(decibels, decibels.max() - _RANGE_DB)
+    if not 1 <= n_mfcc <= config.n_mels:
+        raise EmotionError(f"expected 1 to {config.n_mels} coefficients, got {n_mfcc}")
+    decibels = 10 * np.log10(np.maximum(power_mel(samples, config), _FLOOR))
+    # einsum and not @: see spectrum._BLOCK
+    return np.einsum("cb,bt->ct", _cosines(n_mfcc, config.n_mels), np.maximum(decibels, decibels.max() - _RANGE_DB))
 
 
 def fitted(samples: Samples, length: int) -> Samples:
@@ -57,9 +58,8 @@ def fitted(samples: Samples, length: int) -> Samples:
 
 
 @lru_cache(maxsize=8)
-def _cosines(n_mfcc: int) -> NDArray[np.float32]:
-    """(n_mfcc, 128) float32: the orthonormal cosine transform of type 2."""
-    angles = np.pi * np.outer(np.arange(n_mfcc), np.arange(N_MELS) + 0.5) / N_MELS
-    matrix = np.cos(angles) * np.sqrt(2 / N_MELS)
+def _cosines(count: int, bands: int) -> NDArray[np.float32]:
+    """(count, bands) float32: the orthonormal cosine transform of type 2."""
+    matrix = np.cos(np.pi * np.outer(np.arange(count), np.arange(bands) + 0.5) / bands) * np.sqrt(2 / bands)
     matrix[0] /= np.sqrt(2)
     return np.asarray(matrix, np.float32)

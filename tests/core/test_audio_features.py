@@ -7,11 +7,13 @@ import time
 import numpy as np
 import pytest
 
+from emotion_core.audio.features import sound_features
 from emotion_core.audio.mel import GE2E, mel_frames
 from emotion_core.audio.mfcc import fitted, mfcc
 from emotion_core.audio.resample import ResampleStream, resample
 from emotion_core.audio.spectrum import MelConfig, PowerMelStream, mel_filters, power_mel
 from emotion_core.errors import EmotionError
+from emotion_core.store.card import SOUND, Input
 
 
 def noise(length: int, seed: int = 0) -> np.ndarray:
@@ -75,6 +77,43 @@ def test_mel_frames_of_a_voice_are_librosas(librosa, voice):
     found = mel_frames(*voice)
     assert found.shape == wanted.shape
     np.testing.assert_allclose(found, wanted, rtol=2e-3, atol=1e-6)
+
+
+def as_carded(kind: str, shape: tuple[int, ...], rate_hz: int, **features: object) -> Input:
+    return Input("sound", SOUND, shape, sample_rate_hz=rate_hz, features={"type": kind, **features})
+
+
+def test_features_are_those_of_the_card(voice):
+    clip = as_carded("mfcc", (10, 156), 22050, n_mfcc=10, n_fft=2048, hop_length=512, n_mels=128, window_s=3.6)
+    samples, rate = voice
+    np.testing.assert_array_equal(sound_features(samples, rate, clip), mfcc(fitted(samples, 79380)))
+    at_48 = resample(samples, rate, 48000)
+    np.testing.assert_allclose(sound_features(at_48, 48000, clip), mfcc(fitted(samples, 79380)), atol=3)
+    assert sound_features(samples[:5], rate, clip).shape == (10, 156)
+    whole = as_carded("mel", (40, 50), 16000, n_mels=40, n_fft=400, hop_length=160, power=2.0, level_dbfs=-30.0)
+    np.testing.assert_array_equal(sound_features(samples, rate, whole), mel_frames(samples, rate))
+    louder = as_carded("mel", (40, 50), 16000, n_mels=40, n_fft=400, hop_length=160, power=2.0, level_dbfs=-20.0)
+    np.testing.assert_allclose(sound_features(samples, rate, louder), 10 * mel_frames(samples, rate), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (as_carded("lpc", (10, 156), 22050), "mfcc or mel, got 'lpc'"),
+        (as_carded("mfcc", (10, 156), 22050, n_mfcc=10), "'n_fft' is missing"),
+        (
+            as_carded("mfcc", (10, 150), 22050, n_mfcc=10, n_fft=2048, hop_length=512, n_mels=128, window_s=3.6),
+            r"\(10, 156\).*\(10, 150\)",
+        ),
+        (
+            as_carded("mel", (40, 50), 16000, n_mels=40, n_fft=400, hop_length=160, power=1.0, level_dbfs=-30.0),
+            "power 2, got 1",
+        ),
+    ],
+)
+def test_cards_that_cannot_be_followed_are_told(item, message):
+    with pytest.raises(EmotionError, match=message):
+        sound_features(noise(16000), 16000, item)
 
 
 def test_level_does_not_change_mel_frames_and_silence_stays_silent(voice):
@@ -152,12 +191,11 @@ def test_resampling_in_pieces_is_resampling_as_a_whole(from_hz, to_hz):
 
 
 def test_clip_is_described_in_time():
-    """3.6 s of sound to features within 15 ms once warm, with room for a busy machine."""
-    sound = noise(79380)
-    mfcc(sound)
+    """3.6 s of sound at 48 kHz to features within 15 ms once warm; of this thread's time, for cores may be busy."""
+    sound = noise(172800)
     times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        mfcc(sound)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.030
+    for _ in range(10):
+        start = time.thread_time()
+        assert mfcc(resample(sound, 48000, 22050)).shape == (10, 156)
+        times.append(time.thread_time() - start)
+    assert min(times[1:]) < 0.015
