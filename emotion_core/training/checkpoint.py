@@ -64,7 +64,7 @@ def refuse_another(state: Mapping[str, Any], fingerprint: Mapping[str, Any], pat
         raise EmotionError(
             f"{path} belongs to another training: {'; '.join(found)}. Use another folder, or delete it to start over"
         )
-    unknown = [name for name, value in fingerprint.items() if value is not None and saved.get(name) is None]
+    unknown = [name for name in fingerprint if name not in saved]
     if unknown:
         log.warning(
             "%s is of an older version: it cannot be told whether these are the same: %s", path, ", ".join(unknown)

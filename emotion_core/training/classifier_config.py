@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -79,6 +80,9 @@ class ClassifierConfig(LoopConfig):
         """A JSON-ready dictionary of what decides the result."""
         settings = asdict(self)
         del settings["workers"]
+        architecture, network = read_entry(self.model, "model")
+        # In full: what a recipe leaves to the network's defaults decides the result, too.
+        settings["model"] = json.loads(json.dumps({"type": architecture.type, **network.to_dict()}))
         return settings
 
     @classmethod

@@ -61,13 +61,17 @@ def of_weights(state: Mapping[str, torch.Tensor]) -> str:
     return _hash(parts).hex()
 
 
+TEACHERS = "teachers"
+"""Entry of a fingerprint with a hash for each file, None for one that is gone: then it is not known, and not compared."""
+
+
 def differences(saved: Any, present: Any, name: str = "") -> list[str]:
     """What is different between two fingerprints, a short sentence each; empty when nothing is.
 
-    An entry that is None on one side is not known there and not compared; of two mappings only the entries of
-    ``saved`` are compared, so that an old checkpoint does not speak of settings that it could not know.
+    Of two mappings the entries that both have are compared: an old checkpoint does not speak of settings that it could
+    not know. None is a value like others, but among the teachers.
     """
-    if saved is None or present is None:
+    if name == TEACHERS and (saved is None or present is None):
         return []
     if isinstance(saved, list) and isinstance(present, list) and len(saved) == len(present):
         return list(
@@ -77,13 +81,18 @@ def differences(saved: Any, present: Any, name: str = "") -> list[str]:
         if saved == present:
             return []
         is_short = not any(map(_is_hash, (saved, present, *_items(saved), *_items(present))))
-        return [f"{name} {saved} -> {present}" if is_short else f"other {name}"]
+        return [f"{name} {_in_short(saved)} -> {_in_short(present)}" if is_short else f"other {name}"]
     if "pairs" in saved and "pairs" in present:
         return _data_differences(saved, present, name)
     found: list[str] = []
     for key in saved:
-        found += differences(saved[key], present.get(key), f"{name}.{key}".lstrip(".") if name else key)
+        if key in present:
+            found += differences(saved[key], present[key], f"{name}.{key}".lstrip(".") if name else key)
     return found
+
+
+def _in_short(value: Any) -> str:
+    return "{...}" if isinstance(value, Mapping) else str(value)
 
 
 def _data_differences(saved: Mapping[str, Any], present: Mapping[str, Any], name: str) -> list[str]:

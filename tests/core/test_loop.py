@@ -287,6 +287,13 @@ def test_another_training_in_the_folder_is_refused_with_the_difference(name, tmp
     assert again.finished
 
 
+@pytest.mark.parametrize(("first", "second"), [(MILD, None), (None, MILD)])
+def test_with_or_without_augmentation_are_two_trainings(first, second, tmp_path):
+    loop_of("classifier", tmp_path, augment=first).run()
+    with pytest.raises(EmotionError, match="belongs to another training: settings differ: augment"):
+        loop_of("classifier", tmp_path, augment=second)
+
+
 def test_another_method_in_the_folder_is_refused(tmp_path):
     loop_of("joint", tmp_path).run()
     with pytest.raises(EmotionError, match="it is a training of esr_joint, this one of classifier"):
