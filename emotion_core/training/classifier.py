@@ -175,7 +175,8 @@ class ClassifierTask(Task):
         logits = class_logits(self.model, output).float()
         targets = batch.targets[:, None] if logits.ndim == 3 else batch.targets
         losses = -(targets * logits.log_softmax(-1)).flatten(1).sum(1)
-        return (losses * batch.weights).sum() / batch.weights.sum()
+        # A batch of nothing but classes that count 0 teaches nothing: 0 / tiny.
+        return (losses * batch.weights).sum() / batch.weights.sum().clamp_min(torch.finfo(torch.float32).tiny)
 
     def measure(self, index: int, model: nn.Module) -> Measured:
         """Loss, accuracy and macro F1 (percent) of the network, of an ensemble's mean probability."""
@@ -218,9 +219,11 @@ class ClassifierTask(Task):
         """What a sample of each class counts."""
         chosen = self.config.class_weights
         if isinstance(chosen, Mapping):
-            order_of(list(chosen), self.labels, "class_weights", "the data")
-            given = [float(weight) for weight in chosen.values()]
-            return torch.tensor(given)[order_of(list(chosen), self.labels, "class_weights", "the data")]
+            order = order_of(list(chosen), self.labels, "class_weights", "the data")
+            given = torch.tensor([float(weight) for weight in chosen.values()])[order]
+            if not (self.targets @ given > 0).any():
+                raise EmotionError("class_weights: every class that has samples counts 0: let one count more")
+            return given
         if chosen == "none":
             return torch.ones(len(self.labels))
         counts = self.targets.sum(0)

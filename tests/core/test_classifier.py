@@ -156,6 +156,20 @@ def test_the_loss_is_the_weighted_cross_entropy_by_torch(data):
     torch.testing.assert_close(task.loss(0, output, batch), expected)
 
 
+def test_a_batch_of_a_class_that_counts_nothing_teaches_nothing(data, tmp_path):
+    weights = {"rows": 0, "columns": 1, "wide rows": 1, "wide columns": 1}
+    task = ClassifierTask(replace(CONFIG, class_weights=weights), *data)
+    chosen = torch.from_numpy(np.flatnonzero(data[0].classes == 0)[:4])
+    inputs = torch.rand(4, 1, SIDE, SIDE)
+    task.model.requires_grad_(True)
+    loss = task.loss(0, task.model(inputs), task.batch(chosen, inputs, torch.Generator(), "cpu"))
+    loss.backward()
+    assert loss.item() == 0
+    assert all(p.grad is None or not p.grad.any() for p in task.model.parameters())
+    with pytest.raises(EmotionError, match="every class that has samples counts 0"):
+        ClassifierTask(replace(CONFIG, class_weights=dict.fromkeys(LABELS, 0)), *data)
+
+
 def test_hard_labels_where_distributions_are_not_wanted(data):
     blurred = replace(data[0], distributions=0.7 * data[0].distributions + 0.075)
     assert torch.equal(
