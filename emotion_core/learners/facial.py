@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from emotion_core.data.dataset import FaceDataset
-from emotion_core.data.relabel import relabelled
+from emotion_core.data.relabel import order_of, relabelled
 from emotion_core.errors import EmotionError
 from emotion_core.evaluation.evaluate import Network, evaluate_affect, evaluate_categories, run_network
 from emotion_core.export.esr_files import BASE_FILE, BRANCH_FILE, load_original
@@ -286,7 +286,7 @@ class FacialEmotionLearner(Learner):
         """Read a network from a folder; ``fit`` then starts from it.
 
         What ``save`` wrote is rebuilt from the one file with its card. A folder without one is taken for the authors'
-        files, of the architecture of this learner.
+        files, of the architecture of this learner; their classes are those of AffectNet, and so are ``labels`` then.
 
         Args:
             ensemble_size: number of branches to take, at most as many as there are; None takes all.
@@ -295,7 +295,8 @@ class FacialEmotionLearner(Learner):
             fix_backbone: freeze everything but the heads for valence and arousal.
 
         Raises:
-            EmotionError: a file is missing, damaged, of another network, or there are fewer branches.
+            EmotionError: a file is missing, damaged, of another network, there are fewer branches, or the authors' files
+                meet a learner of other classes.
         """
         folder = check_folder(path_to_saved_network, ("the one that save() wrote", "the authors' files"))
         saved = self._load_network(folder)
@@ -313,6 +314,9 @@ class FacialEmotionLearner(Learner):
             self.labels = tuple(card.labels)
             self._training, self._affect = card.training or {"data": "unknown"}, card.affect
         else:
+            # These files do not name their classes: they are AffectNet's, in the authors' order.
+            order_of(AFFECTNET, self.labels, f"the authors' files in {folder}", "the learner (argument labels)")
+            self.labels = AFFECTNET
             count = ensemble_size or count_branches(folder, file_name_conv_branch)
             config = replace(self._architecture, branches=count)
             model = load_original(folder, config, file_name_base_network, file_name_conv_branch)

@@ -247,6 +247,24 @@ def test_the_authors_folder_without_metadata_loads(trained, tmp_path):
         small(tmp_path, diversify=True).load(1, tmp_path)
 
 
+def test_the_authors_files_mean_the_classes_of_affectnet_in_their_order(trained, tmp_path):
+    learner, folder = trained
+    for path in folder.glob("*.pt"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    loaded = small(tmp_path, labels=sorted(AFFECTNET))
+    loaded.load(2, tmp_path)
+    assert loaded.labels == AFFECTNET
+    pixels = faces(5).faces
+    assert [face.description for face in loaded.infer(pixels)[0]] == [
+        face.description for face in learner.infer(pixels)[0]
+    ]
+    others = (*AFFECTNET[:7], "bored")
+    with pytest.raises(
+        EmotionError, match=r"the authors' files in .* must have the same labels as the learner .*bored"
+    ):
+        small(tmp_path, labels=others).load(2, tmp_path)
+
+
 def test_loading_what_is_not_there(trained, tmp_path):
     with pytest.raises(EmotionError, match="there is no folder"):
         small(tmp_path).load(2, tmp_path / "nowhere")
