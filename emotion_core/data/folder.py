@@ -64,26 +64,23 @@ def load_folder(
 
     Args:
         root: holds one folder a class, named as the class.
-        labels: order of the classes; a label may lack its folder, a folder must not lack its label. By default the
-            sorted names of the folders.
+        labels: order of the classes; a label may lack its folder or have an empty one, a folder must not lack its
+            label. By default the sorted names of the folders, each of which holds a picture.
         side: see ``FolderDataset``.
         grey: see ``FolderDataset``.
 
     Raises:
-        EmotionError: there is no such folder, no class in it, a folder that is no label, or one without a picture.
+        EmotionError: there is no such folder, no class or no picture in it, a folder that is no label, or, without
+            ``labels``, one without a picture.
     """
     root = Path(root)
-    if not root.is_dir():
-        raise EmotionError(f"{root} is not a folder: expected one that holds a folder of pictures for each class")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not folders:
-        raise EmotionError(f"{root} holds no image: expected a folder of pictures for each class in it")
-    order = tuple(path.name for path in folders) if labels is None else tuple(labels)
+    classes = class_names(root)
+    order = classes if labels is None else tuple(labels)
     if len(set(order)) != len(order):
         raise EmotionError(f"the labels {', '.join(order)} name a class twice")
     names: list[str] = []
     targets: list[int] = []
-    for folder in folders:
+    for folder in (root / name for name in classes):
         if folder.name not in order:
             raise EmotionError(f"{folder} is not a known class: expected {', '.join(order)}")
         found = sorted(
@@ -91,11 +88,23 @@ def load_folder(
             for path in folder.iterdir()
             if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
         )
-        if not found:
+        if not found and labels is None:
             raise EmotionError(f"the class {folder} holds no image ({' '.join(IMAGE_SUFFIXES)}): add some or remove it")
         names += found
         targets += [order.index(folder.name)] * len(found)
+    if not names:
+        raise EmotionError(f"{root} holds no image: none of its classes has one ({' '.join(IMAGE_SUFFIXES)})")
     return FolderDataset(root, tuple(names), np.array(targets, np.int64), order, side, grey)
+
+
+def class_names(root: Path) -> tuple[str, ...]:
+    """The sorted names of the folders in a folder of classes; raises EmotionError when there is none."""
+    if not root.is_dir():
+        raise EmotionError(f"{root} is not a folder: expected one that holds a folder of pictures for each class")
+    names = tuple(sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    if not names:
+        raise EmotionError(f"{root} holds no image: expected a folder of pictures for each class in it")
+    return names
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

@@ -48,10 +48,19 @@ def _fer2013(root: Path, split: str) -> FaceDataset:
 
 
 def _folder(root: Path, split: str) -> FaceDataset:
-    from emotion_core.data.folder import load_folder
+    from emotion_core.data.folder import class_names, load_folder
 
-    inside = root / split
-    return load_folder(inside if inside.is_dir() else root)
+    here = [name for name in SPLITS if (root / name).is_dir()]
+    if not here:
+        return load_folder(root)
+    if split not in here:
+        raise EmotionError(f"{root} has no folder {split}: it holds {' and '.join(here)}, add {split} beside it")
+    if split == "train":
+        return load_folder(root / split)
+    # A rare class may have no picture in a small split: the classes are those that are learned.
+    split_of_labels = here[:1] if "train" in here else here
+    labels = sorted({name for part in split_of_labels for name in class_names(root / part)})
+    return load_folder(root / split, labels)
 
 
 def _affectnet(root: Path, split: str) -> FaceDataset:

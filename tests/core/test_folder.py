@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
 
 from emotion_core.data.folder import load_folder
+from emotion_core.data.registry import open_dataset
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
 
@@ -73,6 +76,35 @@ def test_empty_and_damaged_are_named(root, tmp_path):
     (root / "fear").mkdir()
     with pytest.raises(EmotionError, match=r"fear holds no image"):
         load_folder(root)
+
+
+def test_splits_have_the_classes_of_the_training_split(root, tmp_path):
+    splits = tmp_path / "splits"
+    for name in ("train", "valid"):
+        shutil.copytree(root, splits / name)
+    shutil.rmtree(splits / "valid" / "happy")
+    valid = open_dataset("folder", splits, "valid")
+    assert valid.labels == open_dataset("folder", splits, "train").labels == ("happy", "sad")
+    assert valid.targets.tolist() == [1]
+    (splits / "valid" / "happy").mkdir()  # an empty folder is as good as none
+    assert open_dataset("folder", splits, "valid").targets.tolist() == [1]
+    (splits / "valid" / "bored").mkdir()
+    with pytest.raises(EmotionError, match=r"bored is not a known class: expected happy, sad"):
+        open_dataset("folder", splits, "valid")
+    (splits / "train" / "fear").mkdir()
+    with pytest.raises(EmotionError, match=r"fear holds no image"):  # nothing could be learned of it
+        open_dataset("folder", splits, "train")
+
+
+def test_a_split_that_is_not_there_is_named(root, tmp_path):
+    splits = tmp_path / "splits"
+    shutil.copytree(root, splits / "train")
+    with pytest.raises(EmotionError, match=r"splits has no folder test: it holds train, add test"):
+        open_dataset("folder", splits, "test")
+    (splits / "valid" / "sad").mkdir(parents=True)
+    with pytest.raises(EmotionError, match=r"valid holds no image"):
+        open_dataset("folder", splits, "valid")
+    assert len(open_dataset("folder", root, "test")) == 3  # a set without splits
 
 
 def test_data_loader_batches(root):
