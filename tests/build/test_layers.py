@@ -18,7 +18,7 @@ ROS = {
     "visualization_msgs",
 }  # fmt: skip
 # What only the extras install: a module that needs one at its top is not part of a running node.
-EXTRAS = {"av", "matplotlib", "onnx", "onnxscript", "safetensors", "sklearn", "tensorboard", "torch", "yaml"}
+EXTRAS = {"av", "librosa", "matplotlib", "onnx", "onnxscript", "safetensors", "sklearn", "tensorboard", "torch", "yaml"}
 # Where such modules may lie.
 HEAVY = (
     "emotion_core.bench", "emotion_core.export", "emotion_core.learners", "emotion_core.models", "emotion_core.plots",
@@ -150,7 +150,7 @@ def test_nodes_import_no_training_package():
     assert outcome["missing"] == {}
     # loaded by something else, they would cost seconds at start all the same
     outcome = probe(names, set())
-    assert not {"torch", "matplotlib"} & set(outcome["loaded"])
+    assert not {"torch", "matplotlib", "librosa"} & set(outcome["loaded"])
 
 
 @pytest.mark.parametrize("name", [name for name in modules("emotion_ros") if name.endswith("_node")])
