@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
+from emotion_core.store.card import FACE, Input
+from emotion_core.vision.crop import fit_faces
 
 
 class FaceDataset(ABC):
@@ -42,6 +45,17 @@ class FaceDataset(ABC):
         """What decides the face, for telling it from others: its pixels, or the file that they are read from."""
         face = self.face(index)
         return f"{face.shape}".encode() + face.tobytes()
+
+    def sample(self, index: int, inputs: Sequence[Input]) -> tuple[NDArray[np.float32], ...]:
+        """One sample as a network takes it, an array for each of its inputs, of that input's shape.
+
+        Raises:
+            EmotionError: the network takes anything else than single faces, or the face cannot be read.
+        """
+        if len(inputs) != 1 or inputs[0].kind != FACE:
+            kinds = ", ".join(item.kind for item in inputs)
+            raise EmotionError(f"the network takes {kinds}, and this dataset holds single faces")
+        return (fit_faces(self.face(index)[None], inputs[0])[0],)
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,34 @@ from emotion_core.evaluation.metrics import Agreement, Classification, agreement
 from emotion_core.labels import share_labels
 from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.store.card import Input
-from emotion_core.vision.crop import fit_faces
 
-Network = Callable[[NDArray[np.float32]], EnsembleOutput]
-"""Takes faces (N, channels, height, width) float32 as its card's input describes them."""
+Network = Callable[..., EnsembleOutput]
+"""Takes one array (N, *shape) float32 for each input that its card describes."""
 COMBINATIONS = ("mean", "vote")
+
+
+class Sampled(Protocol):
+    """Anything that gives samples as a network takes them, such as a FaceDataset."""
+
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int, inputs: Sequence[Input]) -> tuple[NDArray[np.float32], ...]:
+        """An array for each input, of its shape."""
+        ...
+
+
+class Labelled(Protocol):
+    """Samples with a class each, of whatever kind."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        ...
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """(N,) int64."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -83,26 +106,28 @@ class AffectResult:
 
 def run_network(
     network: Network,
-    data: FaceDataset,
-    face: Input,
+    data: Sampled,
+    inputs: Input | Sequence[Input],
     batch_size: int = 64,
     on_progress: Callable[[int], None] | None = None,
 ) -> EnsembleOutput:
-    """What a network says about every face of a dataset.
+    """What a network says about every sample of a dataset.
 
     Args:
-        face: the network's input, as its card describes it; faces of another size are resized.
-        on_progress: called with the number of faces done.
+        inputs: the network's, as its card describes them; the dataset brings its samples into their form.
+        on_progress: called with the number of samples done.
 
     Raises:
-        EmotionError: the dataset is empty or one of its faces cannot be read.
+        EmotionError: the dataset is empty, holds nothing that the network takes, or a sample cannot be read.
     """
     if not len(data):
-        raise EmotionError("there is no face to evaluate: the dataset is empty")
+        raise EmotionError("there is nothing to evaluate: the dataset is empty")
+    inputs = (inputs,) if isinstance(inputs, Input) else tuple(inputs)
     outputs = []
     for start in range(0, len(data), batch_size):
         indices = range(start, min(start + batch_size, len(data)))
-        outputs.append(network(np.concatenate([fit_faces(data.face(i)[None], face) for i in indices])))
+        samples = [data.sample(i, inputs) for i in indices]
+        outputs.append(network(*(np.stack(batch) for batch in zip(*samples, strict=True))))
         if on_progress is not None:
             on_progress(indices.stop)
     return EnsembleOutput.concatenate(outputs)
@@ -110,7 +135,7 @@ def run_network(
 
 def evaluate_categories(
     output: EnsembleOutput,
-    data: FaceDataset,
+    data: Labelled,
     labels: Sequence[str],
     combination: str = "mean",
     indices: NDArray[np.int64] | None = None,

@@ -30,7 +30,6 @@ from emotion_core.export.verify import check_same, probes
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.store.card import PRECISIONS, ModelCard
 from emotion_core.store.metadata import read_card
-from emotion_core.vision.crop import fit_faces
 
 _INTEGER_OPERATORS = ("Conv", "Add", "Mul", "Relu", "MaxPool")
 _CALIBRATION_BATCH = 32
@@ -66,7 +65,7 @@ def export_as(
         export_onnx(model, card, exact, fold_constants)
         if precision == "float16" or calibration is None:
             return convert_float16(exact, path)
-        samples = calibration if isinstance(calibration, Mapping) else calibration_faces(calibration, card)
+        samples = calibration if isinstance(calibration, Mapping) else calibration_samples(calibration, card)
         return quantize_int8(exact, samples, path)
 
 
@@ -130,21 +129,22 @@ def convert_float16(source: str | Path, path: str | Path) -> ModelCard:
     return _write(write, source, probes(card.inputs, _JUDGED), replace(card, precision="float16", results=()), path)
 
 
-def calibration_faces(
+def calibration_samples(
     data: FaceDataset, card: ModelCard, count: int = 512, seed: int = 0
 ) -> dict[str, NDArray[np.float32]]:
-    """Faces to measure ranges on: at most about ``count``, as many of each class, as the network takes them.
+    """Samples to measure ranges on: at most about ``count``, as many of each class, as the network takes them.
 
     Returns:
-        {name of the input: (N, *shape) float32}.
+        {name of each input: (N, *shape) float32}.
 
     Raises:
-        EmotionError: the network takes anything else than single faces.
+        EmotionError: the dataset holds nothing that the network takes.
     """
-    face = card.face
     per_class = -(-count // max(1, len(np.unique(data.targets)) if data.targets.ndim == 1 else 4))
     chosen = balanced_indices(data.targets, per_class, np.random.default_rng(seed))
-    return {face.name: np.concatenate([fit_faces(data.face(i)[None], face) for i in chosen])}
+    samples = [data.sample(int(i), card.inputs) for i in chosen]
+    names = [item.name for item in card.inputs]
+    return {name: np.stack(batch) for name, batch in zip(names, zip(*samples, strict=True), strict=True)}
 
 
 class _Samples:

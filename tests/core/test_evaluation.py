@@ -177,3 +177,37 @@ def test_targets_keep_two_labels_with_one_meaning_apart():
         order_of(("joy", "happy"), ("happy", "sad"), "a", "b")
     with pytest.raises(EmotionError, match="a must have the same labels as b"):
         order_of(("joy", "happy", "sad"), ("happy", "sad"), "a", "b")
+
+
+def test_a_network_with_two_inputs_is_measured_on_what_a_dataset_gives():
+    """Nothing in the evaluation knows what a sample is."""
+    from emotion_core.evaluation.evaluate import run_network
+    from emotion_core.store.card import FACE, SOUND, Framing, Input
+
+    inputs = (
+        Input("faces", FACE, (1, 8, 8), "grey", framing=Framing()),
+        Input("sound", SOUND, (4,), sample_rate_hz=16000),
+    )
+
+    class Both:
+        labels, targets, protocols = ("a", "b"), np.array([0, 1, 1]), {}
+
+        def __len__(self) -> int:
+            return 3
+
+        def sample(self, index, asked):
+            assert tuple(asked) == inputs
+            return np.full((1, 8, 8), index, np.float32), np.full(4, -index, np.float32)
+
+    seen = []
+
+    def network(faces, sound):
+        seen.append((faces.shape, sound.shape))
+        assert np.array_equal(faces[:, 0, 0, 0], -sound[:, 0])
+        return output_of(*([[0.9, 0.1]] * len(faces)))
+
+    output = run_network(network, Both(), inputs, batch_size=2)
+    assert seen == [((2, 1, 8, 8), (2, 4)), ((1, 1, 8, 8), (1, 4))]
+    assert evaluate_categories(output, Both(), ("a", "b")).ensemble.accuracy == pytest.approx(100 / 3)
+    with pytest.raises(EmotionError, match="the network takes face, sound, and this dataset holds single faces"):
+        run_network(network, data_of(("a", "b"), [0, 1]), inputs)

@@ -96,7 +96,7 @@ def test_a_copy_that_says_something_else_is_refused(tiny, tmp_path, calibration)
         large.base.conv1.bias.mul_(1e5)
     card = replace(CARD, architecture=Classifier(tiny[0]).card.architecture)
     export_onnx(large, card, tmp_path / "large.onnx")
-    with pytest.raises(EmotionError, match="the float16 network differs from the original by .*use float32"):
+    with pytest.raises(EmotionError, match=r"the float16 network differs from the original by .*use float32"):
         convert_float16(tmp_path / "large.onnx", tmp_path / "half.onnx")
     with pytest.raises(EmotionError, match="samples that differ"):
         quantize_int8(tiny[0], {"faces": np.zeros((40, 1, 16, 16), np.float32)}, tmp_path / "int8.onnx")
