@@ -175,7 +175,7 @@ def load_voice_table(table: str | Path, split: str | None = None) -> Voices:
     """A CSV with the columns ``path`` (relative to the table) and ``label``, and where known ``speaker`` and ``split``.
 
     Raises:
-        EmotionError: the table or one of its columns is missing, a row is incomplete, or names a file that is not there.
+        EmotionError: the table or one of its columns is missing, a row is incomplete or names a file that is not there.
     """
     table = Path(table)
     try:

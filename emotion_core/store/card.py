@@ -17,16 +17,17 @@ from emotion_core.errors import EmotionError
 METADATA_KEY = "emotion_model_card"
 PRECISIONS = ("float32", "float16", "int8")
 
-FACE, FACE_CLIP, SOUND = "face", "face_clip", "sound"
+FACE, FACE_CLIP, SOUND, STATE = "face", "face_clip", "sound", "state"
 """Kinds of input: one face (channels, height, width), the same face in successive frames (channels, frames, height,
-width), and sound: features (coefficients, steps) or samples (steps,)."""
-INPUT_DIMENSIONS = {FACE: (3,), FACE_CLIP: (4,), SOUND: (1, 2)}
+width), sound: features (coefficients, steps) or samples (steps,), and what a stream remembers between two calls, zeros
+at its beginning."""
+INPUT_DIMENSIONS = {FACE: (3,), FACE_CLIP: (4,), SOUND: (1, 2), STATE: (1, 2)}
 COLOURS = {"grey": 1, "bgr": 3, "rgb": 3}
 """Colour orders, with their numbers of channels."""
 
 LOGITS, AFFECT, EMBEDDING = "logits", "affect", "embedding"
 """Kinds of output: scores before softmax (classes,) or of each member of an ensemble (members, classes); valence and
-arousal (2,) or (members, 2); features (n,)."""
+arousal (2,) or (members, 2); features (n,). An output may also be a STATE."""
 
 FRAMINGS = ("fer2013", "mean_side", "box")
 
@@ -97,7 +98,7 @@ class Input:
             ),
             (not self.shows_faces or min(self.shape[-2:]) >= 8, f"faces of {self.shape[-2:]} px, expected at least 8"),
             (not self.shows_faces or self.framing is not None, "faces need a framing"),
-            (self.shows_faces or self.sample_rate_hz > 0, "sound needs a sample_rate_hz"),
+            (self.kind != SOUND or self.sample_rate_hz > 0, "sound needs a sample_rate_hz"),
             (math.isfinite(low) and math.isfinite(high) and low < high, f"value_range {self.value_range}"),
         ):
             if not ok:
@@ -121,16 +122,16 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """One output of a network: its name in the ONNX file, its kind (LOGITS, AFFECT or EMBEDDING), and its shape without
-    the batch."""
+    """One output of a network: its name in the ONNX file, its kind (LOGITS, AFFECT, EMBEDDING or STATE), and its shape
+    without the batch."""
 
     name: str
     kind: str
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not self.name or self.kind not in (LOGITS, AFFECT, EMBEDDING):
-            raise ValueError(f"output {self.name!r} of kind {self.kind!r}, expected logits, affect or embedding")
+        if not self.name or self.kind not in (LOGITS, AFFECT, EMBEDDING, STATE):
+            raise ValueError(f"output {self.name!r} of kind {self.kind!r}, expected logits, affect, embedding or state")
         allowed = (1,) if self.kind == EMBEDDING else (1, 2)
         if len(self.shape) not in allowed or not all(type(n) is int and n > 0 for n in self.shape):
             raise ValueError(f"output {self.name!r} of shape {self.shape}")

@@ -71,7 +71,7 @@ def test_folds_share_no_speaker_and_balance_the_sexes(shared):
     assert len(voices) == 1200
     folds = speaker_folds(voices, 5, VOICE_SETS["ravdess"].sexes)
     tested = [sorted(set(test.speakers)) for _, test in folds]
-    assert sorted(sum(tested, [])) == sorted(set(voices.speakers))
+    assert sorted(name for names in tested for name in names) == sorted(set(voices.speakers))
     for (train, test), names in zip(folds, tested, strict=True):
         assert len(test) == 240 and len(train) == 960 and not set(train.speakers) & set(names)
         assert sum(int(name) % 2 for name in names) == 2

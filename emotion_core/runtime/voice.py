@@ -1,0 +1,174 @@
+"""A voice network on a stream of mel frames, and what it knows of a speaker."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_core.errors import EmotionError
+from emotion_core.runtime.classifier import Classifier
+from emotion_core.runtime.ensemble import softmax
+from emotion_core.store.card import SOUND
+from emotion_core.store.finding import find_model
+
+SUMS = 4
+"""Rows of what is remembered that add up; of the others the larger value counts."""
+INPUTS = ("mel", "state", "heard", "speaker")
+SHRINK = 4.0
+"""Utterances of a speaker after which their mean counts as much as that of everybody."""
+
+
+class Speaker:
+    """Mean of the statistics of what one speaker said so far, drawn towards that of everybody, which is zero.
+
+    Args:
+        size: number of statistics, the length of ``VoiceOpinion.pooled``.
+        shrink: see SHRINK.
+
+    Attributes:
+        count: utterances heard.
+    """
+
+    def __init__(self, size: int, shrink: float = SHRINK) -> None:
+        if shrink <= 0:
+            raise EmotionError(f"shrink must be above 0, got {shrink}")
+        self.shrink, self.count = shrink, 0
+        self._total = np.zeros(size)
+
+    def add(self, pooled: NDArray[np.floating]) -> None:
+        """Remember an utterance, (size,); call it when all of it was judged."""
+        self.count += 1
+        self._total += pooled
+
+    @property
+    def known(self) -> NDArray[np.float32]:
+        """(size,): what the network takes off, its input ``speaker``; zeros before the first utterance."""
+        return (self._total / (self.count + self.shrink)).astype(np.float32)
+
+
+def spoken(mel: NDArray[np.float32], gate: float) -> NDArray[np.float32]:
+    """The frames of (bands, n) from the first to the last whose mean power is at least ``gate``; all where none is."""
+    loud = np.flatnonzero(mel.mean(0) >= gate)
+    return mel[:, loud[0] : loud[-1] + 1] if len(loud) else mel
+
+
+@dataclass(frozen=True)
+class VoiceOpinion:
+    """What a voice says.
+
+    Attributes:
+        probabilities: (classes,) float64, sums to 1.
+        pooled: (size,) float32, the statistics, for ``Speaker.add``.
+        frames: how many of the frames were loud enough to count; with none the probabilities mean nothing.
+    """
+
+    probabilities: NDArray[np.float64]
+    pooled: NDArray[np.float32]
+    frames: int
+
+
+class VoiceModel:
+    """An exported voice network.
+
+    Args:
+        path: its ONNX file.
+        threads: see ``Classifier``.
+
+    Raises:
+        EmotionError: the file is missing or damaged, or holds another kind of network.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1) -> None:
+        self.network = Classifier(path, threads)
+        card = self.card = self.network.card
+        shapes = {item.name: item.shape for item in card.inputs}
+        if tuple(shapes) != INPUTS or card.inputs[0].kind != SOUND:
+            wanted = ", ".join(INPUTS)
+            raise EmotionError(f"{card.name} takes {', '.join(shapes)}: expected a voice network, which takes {wanted}")
+        self._shapes = shapes
+        self.bands, self.hop = shapes["mel"]
+        self.size = shapes["speaker"][0]
+        self.gate = float(card.architecture["gate"])
+
+    @classmethod
+    def load(cls, model: str | Path, threads: int = 1) -> VoiceModel:
+        """Load a model by its name or path; see ``find_model``."""
+        return cls(find_model(model), threads)
+
+    def speaker(self, shrink: float = SHRINK) -> Speaker:
+        """Somebody of whom nothing was heard."""
+        return Speaker(self.size, shrink)
+
+    def stream(self, window: int | None = None) -> VoiceStream:
+        """A sound that begins now; see ``VoiceStream``."""
+        return VoiceStream(self, window)
+
+    def utterance(self, mel: NDArray[np.float32], speaker: Speaker | None = None) -> VoiceOpinion:
+        """Judge a whole utterance; the silence before and after it counts for nothing.
+
+        Args:
+            mel: (bands, frames) float32, frames ≥ 1, see ``emotion_core.audio.mel.mel_frames``.
+            speaker: who said it; not changed.
+
+        Raises:
+            EmotionError: it has no frames, or another number of bands.
+        """
+        mel = np.asarray(mel, np.float32)
+        if mel.ndim != 2 or mel.shape[0] != self.bands or not mel.shape[1]:
+            raise EmotionError(f"{self.card.name} takes mel frames of shape ({self.bands}, n), got {mel.shape}")
+        mel, stream = spoken(mel, self.gate), self.stream()
+        for start in range(0, mel.shape[1], self.hop):
+            part = mel[:, start : start + self.hop]
+            opinion = stream.hear(np.pad(part, ((0, 0), (0, self.hop - part.shape[1]))), speaker)
+        return opinion
+
+    def empty(self, name: str) -> NDArray[np.float32]:
+        """Zeros (1, ...) for an input."""
+        return np.zeros((1, *self._shapes[name]), np.float32)
+
+
+class VoiceStream:
+    """One sound, hop by hop; a hop costs a hop, however long the window is.
+
+    Args:
+        model: may serve many streams.
+        window: number of hops, the current one included, that an opinion is about; None: all.
+
+    Raises:
+        EmotionError: the window is empty.
+    """
+
+    def __init__(self, model: VoiceModel, window: int | None = None) -> None:
+        if window is not None and window < 1:
+            raise EmotionError(f"a window of {window} hops, expected at least 1")
+        self.model, self.window = model, window
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._state = self.model.empty("state")
+        self._hops: deque[NDArray[np.float32]] = deque(maxlen=None if self.window is None else self.window - 1)
+
+    def hear(self, mel: NDArray[np.float32], speaker: Speaker | None = None) -> VoiceOpinion:
+        """Judge the window that ends with this hop, (bands, hop) float32."""
+        model, heard = self.model, self.model.empty("heard")
+        for hop in self._hops:
+            heard = merged(heard, hop)
+        known = model.empty("speaker") if speaker is None else speaker.known[None]
+        result = model.network.run({"mel": mel[None], "state": self._state, "heard": heard, "speaker": known})
+        self._state = result["state_after"]
+        if self.window is None:  # all of them in one
+            self._hops = deque([merged(heard, result["hop"])])
+        else:
+            self._hops.append(result["hop"])
+        frames = round(float(heard[0, 0, 0] + result["hop"][0, 0, 0]))
+        return VoiceOpinion(softmax(result["logits"][0]), result["pooled"][0], frames)
+
+
+def merged(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What is remembered of two parts of a sound together, (1, rows, values): see ``emotion_core.models.voice``."""
+    return np.concatenate([one[:, :SUMS] + other[:, :SUMS], np.maximum(one[:, SUMS:], other[:, SUMS:])], 1)
