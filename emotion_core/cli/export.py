@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from emotion_core.data.registry import DATASETS
 from emotion_core.errors import EmotionError
 from emotion_core.store.card import PRECISIONS
-from emotion_core.store.files import check_writable
+from emotion_core.store.outputs import Outputs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +34,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--out",
         required=True,
         metavar="FILE.onnx",
-        help="the file to write, with its card inside; a copy of the card goes beside it as .json",
+        help="the file to write, with its card inside; a copy of the card goes beside it as .json (or .onnx.json where "
+        "another file has that name)",
     )
     parser.add_argument("--name", help="name of the model in its card (default: the card's, or the name of FILE)")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
@@ -51,14 +52,16 @@ def run(args: argparse.Namespace) -> int:
     from emotion_core.export.esr_files import load_original
     from emotion_core.export.onnx_file import check_target
     from emotion_core.export.quantize import export_as
-    from emotion_core.export.weights import load_network
+    from emotion_core.export.weights import card_copy_path, load_network
     from emotion_core.labels import AFFECTNET
     from emotion_core.models.registry import describe, entry_of
 
     if args.precision == "int8" and not args.data:
         raise EmotionError("int8 needs faces to calibrate on: give the training data with --data DIR")
     source, out = Path(args.network), check_target(args.out)
-    check_writable(out)
+    outputs = Outputs([source])
+    outputs.claim(out, "--out")
+    outputs.claim(card_copy_path(out), "the card of --out")  # before an export that may take minutes
     if source.is_dir():
         model: nn.Module = load_original(source)
         card = describe(
@@ -90,7 +93,7 @@ def _measure(args: argparse.Namespace, path: Path) -> None:
 
     classifier = Classifier(path, threads=0)
     card, data = classifier.card, open_dataset(args.dataset, args.data, "valid")
-    results = evaluate_protocols(run_network(classifier, data, card.face), data, card.labels)
+    results = evaluate_protocols(run_network(classifier, data, card.inputs), data, card.labels)
     entries = card_results(results, card, args.dataset, "valid")
     add_results(path, entries)
     for entry in entries:

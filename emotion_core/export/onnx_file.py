@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 
 from emotion_core.errors import EmotionError
-from emotion_core.export.weights import write_card_copy
+from emotion_core.export.weights import card_copy_path, write_card_copy
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.store.card import METADATA_KEY, ModelCard
 from emotion_core.store.files import atomic_write
@@ -45,9 +45,11 @@ def save_onnx(
         The card with the sha256 of the file.
 
     Raises:
-        EmotionError: the path does not end in .onnx, its folder is not there, or the card does not fit the network.
+        EmotionError: the path does not end in .onnx, its folder is not there, it or the copy of the card cannot be
+            written, or the card does not fit the network.
     """
     path = check_target(path)
+    copy = card_copy_path(path)
     del network.metadata_props[:]
     for key, value in ((METADATA_KEY, replace(card, sha256="").to_json()), (SEAL_KEY, UNSEALED)):
         entry = network.metadata_props.add()
@@ -58,7 +60,7 @@ def save_onnx(
         classifier = Classifier(temporary)
         if check is not None:
             check(classifier)
-    return write_card_copy(card, path)
+    return write_card_copy(card, path, copy)
 
 
 def add_results(path: str | Path, results: list[dict[str, object]]) -> ModelCard:
@@ -75,6 +77,7 @@ def add_results(path: str | Path, results: list[dict[str, object]]) -> ModelCard
 
 def copy_model(source: str | Path, target: str | Path) -> None:
     """Copy an ONNX file, whole or not at all, and write a copy of its card beside it."""
+    copy = card_copy_path(target)
     with atomic_write(target) as model:
         shutil.copyfile(source, model)
-    write_card_copy(read_card(target), target)
+    write_card_copy(read_card(target), target, copy)

@@ -17,7 +17,7 @@ from torch import nn
 from emotion_core.errors import EmotionError
 from emotion_core.models.registry import build
 from emotion_core.store.card import METADATA_KEY, ModelCard, card_path
-from emotion_core.store.files import atomic_write, is_file, sha256
+from emotion_core.store.files import atomic_write, check_writable, sha256
 from emotion_core.store.metadata import SEAL_KEY, UNSEALED, read_card, read_metadata, seal
 
 
@@ -36,26 +36,57 @@ def save_network(model: nn.Module, card: ModelCard, path: str | Path, half: bool
         tensors = {name: t.half() if t.ndim > 1 else t for name, t in tensors.items()}
     metadata = {METADATA_KEY: replace(card, sha256="").to_json(), SEAL_KEY: UNSEALED}
     with _writing(path):
+        copy = card_copy_path(path)
         data = seal(safetensors.torch.save(tensors, metadata))
         with atomic_write(path) as temporary:
             temporary.write_bytes(data)
-        write_card_copy(card, path)
+        write_card_copy(card, path, copy)
 
 
-def write_card_copy(card: ModelCard, path: str | Path) -> ModelCard:
-    """Write the JSON for people beside a finished file; returns the card with the file's sha256.
+def card_copy_path(path: str | Path) -> Path:
+    """Where the JSON for people goes that belongs to a weights file; decided, and tried, before that is written.
 
-    ``model.onnx`` and ``model.safetensors`` share the name ``model.json``, and the last one written has it; but weights
-    of the first release have their card nowhere else, and keep it.
+    ``model.onnx`` and ``model.safetensors`` share the name ``model.json``, and the last one written has it. It is
+    ``model.onnx.json`` where somebody else's file or a folder has that name, or where weights beside the model carry
+    no card inside: those of the first release have it in ``model.json`` alone, and what cannot be read may be such.
+
+    Raises:
+        EmotionError: both names are taken, or the copy cannot be written.
     """
-    path, weights = Path(path), Path(path).with_suffix(".safetensors")
-    copy = card_path(path)
-    if path != weights and is_file(weights) and METADATA_KEY not in read_metadata(weights):
-        copy = path.with_name(f"{path.name}.json")
+    path = Path(path)
+    shared, own = card_path(path), path.with_name(f"{path.name}.json")
+    for copy in (own,) if _has_foreign_weights(path) else (shared, own):
+        if not os.path.lexists(copy) or _is_card(copy):
+            check_writable(copy)
+            return copy
+    raise EmotionError(f"{own} is in the way: expected nothing there, or a model card to replace; give another name")
+
+
+def write_card_copy(card: ModelCard, path: str | Path, copy: Path) -> ModelCard:
+    """Write the JSON for people, at the path from ``card_copy_path``; returns the card with the file's sha256."""
     card = replace(card, sha256=sha256(path))
     with atomic_write(copy) as temporary:
         temporary.write_text(card.to_json(), encoding="utf-8")
     return card
+
+
+def _has_foreign_weights(path: Path) -> bool:
+    """Whether safetensors lie beside a model that have no card inside."""
+    weights = path.with_suffix(".safetensors")
+    if path == weights or not os.path.lexists(weights):
+        return False
+    try:
+        return METADATA_KEY not in read_metadata(weights)
+    except EmotionError:
+        return True
+
+
+def _is_card(path: Path) -> bool:
+    try:
+        ModelCard.from_json(path.read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError, RecursionError, EmotionError):
+        return False
+    return True
 
 
 def save_tensors(state: Any, path: str | Path) -> None:

@@ -111,7 +111,7 @@ def _entries(path: Path) -> Iterator[tuple[str, str, int]]:
         raise EmotionError(f"no model file {path}") from None
     except OSError as error:
         raise EmotionError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, AttributeError, RecursionError) as error:  # the latter two: JSON of other things
         kind = "safetensors file" if path.suffix == ".safetensors" else "ONNX model"
         raise EmotionError(f"{path} is not a readable {kind} ({error}): get the file again") from None
 
