@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from emotion_core.data.dataset import FaceDataset
 from emotion_core.errors import EmotionError
 from emotion_core.evaluation.evaluate import Network
 from emotion_core.export.torch_network import TorchNetwork
@@ -114,6 +113,8 @@ class Learner(ABC):
 
     DOWNLOADS: ClassVar[Mapping[str, str]] = {}
     """What the modes of ``download`` stand for among the known artifacts."""
+    FLAT_DOWNLOADS: ClassVar[bool] = False
+    """Files go into the folder itself, not into one of their own below it."""
 
     labels: tuple[str, ...]
     model: nn.Module
@@ -132,7 +133,7 @@ class Learner(ABC):
         self._exported: Path | None = None
 
     @abstractmethod
-    def fit(self, dataset: Any = None, val_dataset: Any = None) -> dict[str, Any]:
+    def fit(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Train; returns the history."""
 
     @abstractmethod
@@ -140,7 +141,7 @@ class Learner(ABC):
         """Measure on a dataset; returns the figures."""
 
     @abstractmethod
-    def infer(self, input_batch: Any) -> Any:
+    def infer(self, *args: Any, **kwargs: Any) -> Any:
         """Apply to one input or to a batch."""
 
     @abstractmethod
@@ -159,8 +160,8 @@ class Learner(ABC):
         self,
         do_constant_folding: bool = False,
         precision: str = "float32",
-        calibration: FaceDataset | None = None,
-        measure_on: FaceDataset | None = None,
+        calibration: Any = None,
+        measure_on: Any = None,
     ) -> dict[str, Any]:
         """Export to ONNX, compare with torch by value, and let ``infer`` and ``eval`` use the result.
 
@@ -184,9 +185,10 @@ class Learner(ABC):
         chosen = prepare_folder(self.temp_path) / (
             f"{self.name}.onnx" if precision == "float32" else f"{self.name}_{precision}.onnx"
         )
+        samples = None if calibration is None else self._calibration(calibration)
         try:
             export_as(
-                precision, self.model.cpu(), self._card(self.name, self.model), chosen, calibration, do_constant_folding
+                precision, self.model.cpu(), self._card(self.name, self.model), chosen, samples, do_constant_folding
             )
         finally:
             self.model.to(self.device)
@@ -226,7 +228,9 @@ class Learner(ABC):
             raise EmotionError(f"unknown mode {mode!r}: use one of {', '.join(cls.DOWNLOADS)}")
         artifacts = ARTIFACTS[cls.DOWNLOADS[mode]]
         if url is not None:
-            artifacts = tuple(replace(item, urls=(f"{url.rstrip('/')}/{item.name}",)) for item in artifacts)
+            artifacts = tuple(replace(item, urls=(f"{url.rstrip('/')}/{item.remote_name}",)) for item in artifacts)
+        if cls.FLAT_DOWNLOADS:
+            artifacts = tuple(replace(item, folder="") for item in artifacts)
         for artifact in artifacts:
             log.warning("getting %s from %s (licence: %s)", artifact.name, artifact.urls[0], artifact.licence)
         files = [fetch(artifact, path) for artifact in artifacts]
@@ -239,6 +243,10 @@ class Learner(ABC):
     @abstractmethod
     def _accuracy(self, network: Network, data: Any) -> float:
         """In percent."""
+
+    def _calibration(self, data: Any) -> Any:
+        """What ``export_as`` measures ranges on: the faces themselves, or samples for each input of the network."""
+        return data
 
     def _network(self, has_affect: bool = True) -> Any:
         """What ``infer`` and ``eval`` run: the exported network after ``optimize``, else that in torch."""

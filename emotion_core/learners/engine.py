@@ -49,6 +49,28 @@ class Image:
         return self.data
 
 
+@dataclass(frozen=True)
+class Timeseries:
+    """Features of a sound.
+
+    Attributes:
+        data: (coefficients, steps) float32.
+    """
+
+    data: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Video:
+    """One face in successive frames.
+
+    Attributes:
+        data: (3, frames, H, W) BGR, uint8 or floats in [0, 1].
+    """
+
+    data: NDArray[Any]
+
+
 def as_faces(given: Any) -> tuple[list[NDArray[Any]], bool]:
     """The faces in whatever ``infer`` was given, and whether it was a batch.
 

@@ -25,7 +25,7 @@ class Artifact:
     """A published file.
 
     Attributes:
-        name: of the file.
+        name: of the file here.
         urls: where it is, in the order in which they are tried.
         size: in bytes, None where it is not known.
         sha256: hexadecimal, None where it is not known.
@@ -33,6 +33,7 @@ class Artifact:
         description: what it is for.
         folder: of the target folder, where it goes.
         git_blob: what git calls the file in the repository that publishes it, a hash by which it is checked too.
+        published_as: its name there, where that is another one.
     """
 
     name: str
@@ -43,6 +44,12 @@ class Artifact:
     description: str
     folder: str = ""
     git_blob: str | None = None
+    published_as: str = ""
+
+    @property
+    def remote_name(self) -> str:
+        """Of the file where it is published, and in mirrors."""
+        return self.published_as or self.name
 
 
 def _esr9() -> tuple[Artifact, ...]:
@@ -100,6 +107,20 @@ def _opendr(name: str, licence: str, description: str) -> Artifact:
     return Artifact(name.rpartition("/")[2], (url,), None, None, licence, description, "opendr")
 
 
+def _opendr_av(name: str, published_as: str) -> Artifact:
+    url = f"ftp://opendrdata.csd.auth.gr/perception/multimodal_human_centric/audiovisual_emotion_learner/{published_as}"
+    return Artifact(
+        name,
+        (url,),
+        None,
+        None,
+        "CC BY-NC-SA 4.0, as RAVDESS",
+        "OpenDR's audiovisual network (fusion ia, zerodrop), trained on RAVDESS; for AudiovisualEmotionLearner.load",
+        "opendr_av",
+        published_as=published_as,
+    )
+
+
 ARTIFACTS: Mapping[str, tuple[Artifact, ...]] = MappingProxyType(
     {
         "yunet": (_yunet(),),
@@ -112,6 +133,10 @@ ARTIFACTS: Mapping[str, tuple[Artifact, ...]] = MappingProxyType(
             ),
         ),
         "opendr-image": (_opendr("demo/sheldon.jpg", "not stated", "OpenDR's demo picture"),),
+        "opendr-av": (
+            _opendr_av("model_weights.pt", "av_emotion_ia_zerodrop.pt"),
+            _opendr_av("metadata.json", "av_emotion_ia_zerodrop.json"),
+        ),
         "opendr-video": (_opendr("demo/big_bang.mp4", "not stated", "OpenDR's demo video"),),
     }
 )
@@ -158,7 +183,7 @@ def fetch(artifact: Artifact, folder: str | Path | None = None, **how: Any) -> P
     if is_here(artifact, folder):
         return path
     problems = []
-    for url in (*(f"{mirror.rstrip('/')}/{quote(artifact.name)}" for mirror in mirrors()), *artifact.urls):
+    for url in (*(f"{mirror.rstrip('/')}/{quote(artifact.remote_name)}" for mirror in mirrors()), *artifact.urls):
         try:
             return download(url, path, sha256=artifact.sha256, git_blob=artifact.git_blob, size=artifact.size, **how)
         except EmotionError as error:

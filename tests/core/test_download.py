@@ -454,7 +454,7 @@ def test_what_is_known_is_complete():
         for artifact in artifacts:
             assert artifact.licence
             assert artifact.description
-            assert all(url.endswith(f"/{artifact.name}") for url in artifact.urls)
+            assert all(url.endswith(f"/{artifact.remote_name}") for url in artifact.urls)
             assert all(len(value) in (40, 64) for value in (artifact.sha256, artifact.git_blob) if value)
     esr9 = [artifact.name for artifact in ARTIFACTS["esr9"]]
     assert esr9 == ["Net-Base-Shared_Representations.pt", *(f"Net-Branch_{i}.pt" for i in range(1, 10))]
