@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import weakref
+
 import numpy as np
 import soxr
 
@@ -43,6 +46,7 @@ class ResampleStream:
         check_rate(to_hz)
         self.from_hz, self.to_hz = from_hz, to_hz
         self.reset()
+        _alive.add(self)
 
     def reset(self) -> None:
         """Begin a new sound."""
@@ -64,6 +68,16 @@ class ResampleStream:
         if self._stream is None:
             return samples
         return np.asarray(self._stream.resample_chunk(samples, last=last), np.float32)
+
+
+_alive: weakref.WeakSet[ResampleStream] = weakref.WeakSet()
+
+
+@atexit.register
+def _let_go() -> None:
+    """Free what a thread or a global still holds: the binding prints a page about every object that outlives Python."""
+    for stream in list(_alive):
+        stream._stream = None
 
 
 def check_rate(rate_hz: int) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion_core.audio.mel import GE2E
+from emotion_core.audio.activity import VoiceActivity
+from emotion_core.audio.mel import GE2E, at_level, mel_frames
 from emotion_core.audio.mfcc import mfcc
 from emotion_core.audio.order import SoundCounts
 from emotion_core.audio.resample import resample
@@ -17,6 +20,7 @@ from emotion_core.audio.ring import Ring
 from emotion_core.audio.spectrum import PowerMelStream, power_mel
 from emotion_core.audio.stream import SoundStream
 from emotion_core.errors import EmotionError
+from emotion_core.media.sound import read_sound
 
 RATES = [8000, 16000, 22050, 44100, 48000]
 
@@ -65,6 +69,57 @@ def test_features_of_the_last_window_are_those_of_the_whole_sound(lengths_ms, ra
     np.testing.assert_allclose(stream.window(16000, 3.6), at_16[-57600:], atol=1e-5)
     np.testing.assert_allclose(np.concatenate(mels, 1), power_mel(at_16, GE2E), rtol=1e-3, atol=1e-5)
     assert (stream.counts.gaps, stream.counts.late, stream.counts.restarts) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 48000])
+def test_real_voice_in_ragged_chunks(shared, rate_hz):
+    """What a microphone sends of a real voice leads to the same features and the same speech as its file."""
+    file = read_sound(shared / "data/ravdess_audio/Actor_06/03-01-03-02-01-01-06.flac", rate_hz)
+    sound = np.round(np.stack([file.samples] * 2, 1) * 32767).astype(np.int16)
+    rng = np.random.default_rng(0)
+    stream, frames, activity = SoundStream((16000, 22050), seconds=6), PowerMelStream(GE2E), VoiceActivity()
+    mels, speech = [], []
+    lengths_ms = [int(n) for n in rng.integers(10, 501, 20)]
+    for chunk, stamp_s in cut(sound, rate_hz, lengths_ms, 1.7e9):
+        heard = stream.push(chunk, rate_hz, stamp_s + rng.uniform(-0.001, 0.001))
+        mels.append(frames.push(heard.samples[16000]))
+        speech.append(activity.push(heard.samples[16000]))
+    rest = stream.finish().samples[16000]
+    mels += [frames.push(rest), frames.finish()]
+    speech.append(activity.push(rest))
+    assert stream.counts == SoundCounts(chunks=stream.counts.chunks)
+    whole = sound[:, 0].astype(np.float32) / 32768
+    at_16, at_22 = resample(whole, rate_hz, 16000), resample(whole, rate_hz, 22050)
+    mel = at_level(np.concatenate(mels, 1), float(np.mean(at_16.astype(float) ** 2)))
+    np.testing.assert_allclose(mel, mel_frames(at_16, 16000), rtol=1e-3, atol=1e-5)
+    stop = round((stream.end_s(22050) - 1.7e9) * 22050)
+    assert stop == pytest.approx(len(at_22), abs=100)  # jitter of the stamps
+    np.testing.assert_allclose(mfcc(stream.window(22050, 3.6)), mfcc(at_22[-79380:]), atol=0.02)
+    np.testing.assert_allclose(np.concatenate(speech), VoiceActivity().push(at_16), atol=0.01)
+    assert 0.2 < activity.share(6.0) < 0.8 and activity.snr_db() > 20
+
+
+def test_microphone_that_dies_and_comes_back():
+    stream, sound = SoundStream((16000,), seconds=6), voice(16000, 6.0)
+    restarts = []
+    for chunk, stamp_s in cut(sound, 16000, [30], 10.0):
+        if not (11 <= stamp_s < 11.5 or 13 <= stamp_s < 15):  # a short silence, and a long one
+            restarts.append(stream.push(chunk, 16000, stamp_s).restarted)
+    assert (stream.counts.gaps, stream.counts.restarts, sum(restarts)) == (1, 1, 2)
+    assert stream.counts.gap_s == pytest.approx(0.5, abs=0.031)
+    assert stream.end_s(16000) == pytest.approx(16.0, abs=1e-6)
+    window = stream.window(16000, 3.6)
+    assert not window[: round(2.5 * 16000)].any()  # before the restart
+    np.testing.assert_array_equal(window[-15000:], sound[-15000:].mean(1, dtype=np.float32) / 32768)
+
+
+def test_process_ends_quietly():
+    program = (
+        "import builtins, numpy as np; from emotion_core.audio.stream import SoundStream;"
+        "stream = builtins.kept = SoundStream((16000,), 2); stream.push(np.zeros(480, np.int16), 48000, 0.0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_window_ends_where_it_is_asked_to():
