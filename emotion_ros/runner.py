@@ -11,6 +11,7 @@ from typing import TypeVar
 import rclpy
 from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -21,6 +22,14 @@ from emotion_ros.log_files import without_log_file
 from emotion_ros.signals import StopSignals
 
 NodeT = TypeVar("NodeT", bound=Node)
+
+_BAD_ARGUMENTS = (
+    ParameterException,
+    NameValidationException,
+    rclpy_implementation.RCLInvalidROSArgsError,
+    rclpy_implementation.UnknownROSArgsError,
+)
+"""What a node's constructor raises for names, parameters and ROS arguments that the user got wrong."""
 
 
 def run(
@@ -50,13 +59,11 @@ def run(
     signals = StopSignals()
     node, executor = None, None
     try:
+        _init(args)
         try:
-            rclpy.init(args=without_log_file(args), signal_handler_options=SignalHandlerOptions.NO)
             node = create()
-        except (ParameterException, NameValidationException, RuntimeError) as error:  # RuntimeError: bad ROS arguments
+        except _BAD_ARGUMENTS as error:
             raise EmotionError(str(error)) from error
-        except UnicodeEncodeError as error:
-            raise EmotionError(f"ROS arguments are UTF-8, got {error.object!r}") from error
         with forwarded(node):
             start(node)
             executor = SingleThreadedExecutor()
@@ -77,6 +84,15 @@ def run(
             node.destroy_node()
         rclpy.try_shutdown()
         signals.ignore()
+
+
+def _init(args: list[str] | None) -> None:
+    try:
+        rclpy.init(args=without_log_file(args), signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # what it raises for arguments that cannot be parsed, a missing file of parameters, …
+        raise EmotionError(str(error)) from error
+    except UnicodeEncodeError as error:
+        raise EmotionError(f"ROS arguments are UTF-8, got {error.object!r}") from error
 
 
 def spin_once(executor: Executor, node: Node, timeout_s: float = 0.2) -> None:

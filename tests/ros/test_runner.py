@@ -33,6 +33,8 @@ words = sys.argv[1:]
 class Toy(Node):
     def __init__(self):
         super().__init__("toy")
+        if "broken" in words:
+            raise RuntimeError("a defect of the node")
         self.ticks = 0
         self.create_timer(0.05, self.tick)
     def tick(self):
@@ -117,6 +119,11 @@ def test_the_command_line_passes_help_on(launch: Any) -> None:
         (["--ros-args", "-p", "threads:=2", "--", "model:=x"], "got model:=x"),
         (["--ros-args", "--params-file", "/none/there.yaml"], "/none/there.yaml"),
         (["--ros-args", "-r", "__node:=a b"], "a b"),
+        (["--ros-args", "-p", "threads:=[1"], "threads:=[1"),
+        (["--ros-args", "-p", "threads:=many"], "threads"),
+        (["--ros-args", "--log-level", "loud"], "loud"),
+        (["--ros-args", "-r", "image:=a//b"], "a//b"),
+        (["--ros-args", "--nonsense"], "--nonsense"),
     ],
 )
 def test_what_it_does_not_know_ends_it_with_a_line(launch: Any, arguments: list[str], said: str) -> None:
@@ -202,6 +209,9 @@ def test_what_can_be_mended_and_what_cannot_at_the_start(launch: Any) -> None:
     code, printed, errors = end(toy(launch, "defect"))
     assert (code, printed) == (1, "")
     assert errors.startswith("toy: error: this is a defect\nTraceback") and "a defect of the start" in errors
+    code, printed, errors = end(toy(launch, "broken"))
+    assert (code, printed) == (1, "")
+    assert errors.startswith("toy: error: this is a defect\nTraceback") and "a defect of the node" in errors
 
 
 def test_what_the_core_warns_of_is_in_the_node_s_log(launch: Any, empty_store: Path) -> None:
