@@ -13,12 +13,16 @@ from emotion_core.cli.train_options import (
     add_networks,
     add_numbers,
     begin,
+    claim,
     command,
+    files_read,
     given,
     is_first_process,
     open_splits,
     read_recipe,
+    train,
 )
+from emotion_core.cli.train_voice import add_voice
 from emotion_core.data.registry import DATASETS
 from emotion_core.errors import EmotionError
 
@@ -40,7 +44,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("train", help="train a network", description="Train a network.")
     learners = parser.add_subparsers(dest="learner", metavar="LEARNER", required=True)
-    for add_one in (_add_esr, _add_classifier, _add_facial, _add_ckplus):
+    for add_one in (_add_esr, _add_classifier, add_voice, _add_facial, _add_ckplus):
         add_one(learners)
 
 
@@ -112,8 +116,8 @@ def _add_facial(learners: argparse._SubParsersAction) -> None:
     facial.add_argument(
         "--dataset",
         choices=DATASETS,
-        default="affectnet",
-        help="default: %(default)s, as prepared; the others have no valence and arousal to tune",
+        help="default: affectnet, as prepared, and with --preset ferplus ferplus; only affectnet has valence and "
+        "arousal to tune",
     )
     facial.add_argument("--out", required=True, metavar="DIR", help="folder for the trained network")
     facial.add_argument(
@@ -151,11 +155,9 @@ def _add_ckplus(learners: argparse._SubParsersAction) -> None:
 
 def run_esr(args: argparse.Namespace) -> int:
     """Train, then write the network and its card."""
-    from emotion_core.cli.progress import training_progress
     from emotion_core.data.ferplus import load_ferplus
     from emotion_core.training.esr_joint import EsrJointTask, write_result
     from emotion_core.training.esr_joint_config import EsrTrainingConfig
-    from emotion_core.training.loop import Loop
 
     begin(args)
     config = EsrTrainingConfig.from_dict(read_recipe(args.config)) if args.config else EsrTrainingConfig()
@@ -165,45 +167,33 @@ def run_esr(args: argparse.Namespace) -> int:
         raise EmotionError(str(error)) from None
     config = replace(config, model=model, **given(args, (*JOINT, "amp")))
     faces = load_ferplus(args.data, "train"), load_ferplus(args.data, "valid")
-    loop = Loop(EsrJointTask(config, *faces, args.init, args.teachers), args.out, args.device)
-    with training_progress() as show:
-        loop.run(show)
-    if is_first_process():
-        words = ["esr", "--data", "ferplus", "--out", "run"]
-        words += ["--config", f"recipes/{Path(args.config).name}"] if args.config else []
-        path = write_result(loop, args.name, command(words, args, (*MODEL, *JOINT)), args.half)
-        print(f"{path}: {loop.history[-1]['valid_accuracy']:.2f} % on FER+ PublicTest")
-    return 0
+    words = ["esr", "--data", "ferplus", "--out", "run"]
+    words += ["--config", f"recipes/{Path(args.config).name}"] if args.config else []
+    said = command(words, args, (*MODEL, *JOINT))
+    task = EsrJointTask(config, *faces, args.init, args.teachers)
+    return train(args, task, lambda loop: write_result(loop, args.name, said, args.half))
 
 
 def run_classifier(args: argparse.Namespace) -> int:
     """Train, then write the network and its card."""
-    from emotion_core.cli.progress import training_progress
     from emotion_core.training.classifier import ClassifierTask, write_result
     from emotion_core.training.classifier_config import ClassifierConfig
-    from emotion_core.training.loop import Loop
 
     begin(args)
     options = (*CLASSIFIER, "optimizer", "schedule", "class_weights", "amp")
     is_recipe = Path(args.model).suffix in (".yaml", ".yml")
     settings = read_recipe(args.model) if is_recipe else {"model": args.model}
     config = ClassifierConfig.from_dict({**settings, **given(args, options)})
-    train, valid = open_splits(args.dataset, args.data)
-    loop = Loop(ClassifierTask(config, train, valid, args.init, args.teachers), args.out, args.device)
-    with training_progress() as show:
-        loop.run(show)
-    if is_first_process():
-        model = f"recipes/{Path(args.model).name}" if is_recipe else args.model
-        words = ["classifier", "--model", model, "--dataset", args.dataset, "--data", args.dataset, "--out", "run"]
-        kind = DATASETS[args.dataset]
-        about = {
-            "data": f"{kind.title} {kind.splits['train']}, {len(train)} faces",
-            "command": command(words, args, options[:-1]),
-        }
-        path = write_result(loop, args.name, about, args.licence, args.dataset, args.half)
-        best = max(row["valid_accuracy"] for row in loop.history)
-        print(f"{path}: {best:.2f} % on the {len(valid)} validation faces of {kind.title}")
-    return 0
+    learned, valid = open_splits(args.dataset, args.data)
+    model = f"recipes/{Path(args.model).name}" if is_recipe else args.model
+    words = ["classifier", "--model", model, "--dataset", args.dataset, "--data", args.dataset, "--out", "run"]
+    kind = DATASETS[args.dataset]
+    about = {
+        "data": f"{kind.title} {kind.splits['train']}, {len(learned)} faces",
+        "command": command(words, args, options[:-1]),
+    }
+    task = ClassifierTask(config, learned, valid, args.init, args.teachers)
+    return train(args, task, lambda loop: write_result(loop, args.name, about, args.licence, args.dataset, args.half))
 
 
 def run_facial(args: argparse.Namespace) -> int:
@@ -211,14 +201,16 @@ def run_facial(args: argparse.Namespace) -> int:
     from emotion_core.cli.progress import training_progress
     from emotion_core.learners.facial import FacialEmotionLearner
     from emotion_core.learners.facial_config import FacialLearnerConfig
+    from emotion_core.learners.facial_files import original_names
 
     begin(args)
     known = {item.name for item in fields(FacialLearnerConfig)}
     arguments = {name: value for name, value in vars(args).items() if name in known and value is not None}
     if args.device.startswith("cuda:"):
         arguments |= {"device": "cuda", "device_ind": (int(args.device[5:]),)}
-    train, valid = open_splits(args.dataset, args.data)
-    tuned = args.dataset == "affectnet" and not args.no_tuning and args.preset != "ferplus"
+    dataset = args.dataset or ("ferplus" if args.preset == "ferplus" else "affectnet")
+    learned, valid = open_splits(dataset, args.data)
+    tuned = dataset == "affectnet" and not args.no_tuning and args.preset != "ferplus"
     learner = FacialEmotionLearner(
         **arguments,
         preset=args.preset,
@@ -227,16 +219,20 @@ def run_facial(args: argparse.Namespace) -> int:
         base_path_to_dataset=args.data,
         base_path_experiment=args.out,
         name_experiment=args.name,
-        labels=train.labels,
+        labels=learned.labels,
     )
+    folder = Path(args.out) / args.name / "network"
+    sources = files_read(args) + list(Path(args.init).glob("*") if args.init else ())
+    results = (f"{args.name}.safetensors", f"{args.name}.json", *original_names(learner.config.ensemble_size))
+    claim(folder, sources, results)
     if args.init:
         learner.load(None, args.init)
     elif args.preset == "ferplus":
         logging.getLogger(__name__).warning("the authors start this from weights of AffectNet: give --init FOLDER")
     with training_progress() as show:
-        learner.fit(train, valid, on_event=show)
+        learner.fit(learned, valid, on_event=show)
     if is_first_process():
-        folder = learner.save(path=Path(args.out) / args.name / "network", model_name=args.name)
+        folder = learner.save(path=folder, model_name=args.name)
         result = learner.eval(dataset=valid)
         print(f"{folder}: {result['accuracy']:.2f} % on the {result['n']} validation faces (vote of the branches)")
     return 0

@@ -7,12 +7,18 @@ import logging
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.errors import EmotionError
+from emotion_core.store.metadata import read_card
+from emotion_core.store.outputs import Outputs
+
+if TYPE_CHECKING:
+    from emotion_core.training.loop import Loop
+    from emotion_core.training.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +127,45 @@ def open_splits(dataset: str, root: str | Path) -> tuple[FaceDataset, FaceDatase
     if len(train) == len(valid) and all(train.stored(i) == valid.stored(i) for i in ends):
         log.warning("%s has no splits: the validation faces are those that are learned from, and say little", root)
     return train, valid
+
+
+def train(args: argparse.Namespace, task: Task, write: Callable[[Loop], Path]) -> int:
+    """Train a task in ``--out``, write its network, and tell what was measured of it.
+
+    Args:
+        write: writes the network with its card, whose results are told; returns the file.
+
+    Raises:
+        EmotionError: the network would take the place of one that is read, see also ``Loop``.
+    """
+    from emotion_core.cli.progress import training_progress
+    from emotion_core.training.loop import Loop
+
+    claim(args.out, files_read(args), ("model.safetensors", "model.json"))
+    loop = Loop(task, args.out, args.device)
+    with training_progress() as show:
+        loop.run(show)
+    if is_first_process():
+        path = write(loop)
+        for entry in read_card(path).results:
+            print(
+                f"{path}: {entry['accuracy']:.2f} % on the {entry['n']} faces of {entry['dataset']} {entry['split']} "
+                f"({entry['protocol']})"
+            )
+    return 0
+
+
+def files_read(args: argparse.Namespace) -> list[str]:
+    """The files that the options name to read from."""
+    single = [getattr(args, name, None) for name in ("init", "config", "model", "encoder")]
+    return [file for file in (*single, *getattr(args, "teachers", ())) if file is not None]
+
+
+def claim(folder: str | Path, sources: Iterable[str | Path], results: Sequence[str]) -> None:
+    """Raise EmotionError when one of the results, names in a folder, would take the place of a file that is read."""
+    outputs = Outputs(sources)
+    for name in results:
+        outputs.claim_each(folder, [Path(name).stem], Path(name).suffix, "--out")
 
 
 def is_first_process() -> bool:

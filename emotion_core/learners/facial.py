@@ -295,8 +295,8 @@ class FacialEmotionLearner(Learner):
             fix_backbone: freeze everything but the heads for valence and arousal.
 
         Raises:
-            EmotionError: a file is missing, damaged, of another network, there are fewer branches, or the authors' files
-                meet a learner of other classes.
+            EmotionError: a file is missing, damaged, of another network, there are fewer branches, or the authors'
+                files meet a learner of other classes.
         """
         folder = check_folder(path_to_saved_network, ("the one that save() wrote", "the authors' files"))
         saved = self._load_network(folder)

@@ -32,9 +32,13 @@ def network_of(states: States, config: EsrConfig) -> Esr:
 
 def save_original(states: States, folder: Path) -> None:
     """Write ``Net-Base-Shared_Representations.pt``, ``Net-Branch_1.pt`` and so on."""
-    names = [BASE_FILE, *map(BRANCH_FILE.format, range(1, len(states)))]
-    for name, state in zip(names, states, strict=True):
+    for name, state in zip(original_names(len(states) - 1), states, strict=True):
         save_tensors({key: tensor.cpu() for key, tensor in state.items()}, folder / name)
+
+
+def original_names(branches: int) -> list[str]:
+    """Names of the authors' files of an ensemble of this size: the base, then each branch."""
+    return [BASE_FILE, *map(BRANCH_FILE.format, range(1, branches + 1))]
 
 
 def count_branches(folder: Path, pattern: str) -> int:

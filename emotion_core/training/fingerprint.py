@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emotion_core.data.dataset import FaceDataset, FaceSet
+from emotion_core.data.dataset import FaceSet
 
 _BYTES = 16  # of a hash: for telling apart, not for secrecy
 
@@ -26,7 +26,8 @@ def of_data(data: Any, targets: NDArray[Any] | None = None) -> dict[str, Any]:
     """The fingerprint of a dataset.
 
     Args:
-        data: a FaceDataset, or anything with ``labels``, a length and items (array, target).
+        data: a FaceDataset, or anything with ``labels``, ``targets``, a length, and either ``stored`` as a FaceDataset
+            has it, or items (array, target).
         targets: what is learned, when not ``data.targets``: (N,) int64 classes, (N, K) float32 label distributions in
             the order of the labels, or (N, 2) float32 valence and arousal.
 
@@ -62,7 +63,7 @@ def of_weights(state: Mapping[str, torch.Tensor]) -> str:
 
 
 TEACHERS = "teachers"
-"""Entry of a fingerprint with a hash for each file, None for one that is gone: then it is not known, and not compared."""
+"""Entry with the hash of each file, None for one that is gone: what is not known is not compared."""
 
 
 def differences(saved: Any, present: Any, name: str = "") -> list[str]:
@@ -117,7 +118,7 @@ def _items(value: Any) -> list[Any]:
 def _sample_hashes(data: Any) -> list[bytes]:
     if isinstance(data, FaceSet):
         return [_hash([data.stored(i)]) for i in range(len(data))]
-    if isinstance(data, FaceDataset):
+    if hasattr(data, "stored"):
         with ThreadPoolExecutor(4) as pool:  # waiting for a disk, and hashing, let other threads run
             return list(pool.map(lambda i: _hash([data.stored(i)]), range(len(data)), chunksize=256))
     return [_hash([np.ascontiguousarray(data[i][0]).tobytes()]) for i in range(len(data))]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +20,10 @@ pytest.importorskip("safetensors")
 pytest.importorskip("yaml")
 
 from emotion_core.cli import main
+from emotion_core.cli.train_options import claim, files_read
+from emotion_core.data.dataset import FaceSet
+from emotion_core.data.folder import load_folder
+from emotion_core.errors import EmotionError
 from emotion_core.export.weights import load_network
 
 LABELS = ("calm", "happy", "sad")
@@ -76,7 +82,9 @@ def test_a_classifier_from_a_folder_of_pictures(folder, recipe, tmp_path, capsys
                  "--licence", "CC0", "--threads", 1)  # fmt: skip
     assert train(*arguments) == 0
     first = capsys.readouterr().out
-    assert "model.safetensors" in first and "18 validation faces of folder of classes" in first
+    assert (
+        "model.safetensors" in first and "18 faces of folder of classes valid (3 classes, mean of 2 branches" in first
+    )
     network, card = load_network(tmp_path / "run" / "model.safetensors")
     assert (card.name, card.labels, card.licence) == ("mine", LABELS, "CC0")
     assert network.config.num_classes == 3
@@ -91,6 +99,66 @@ def test_a_classifier_from_a_folder_of_pictures(folder, recipe, tmp_path, capsys
     assert capsys.readouterr().out == first
     assert train(*arguments, "--lr", 0.2) == 2
     one_line(capsys, "another training: settings differ: lr 0.1 -> 0.2")
+
+
+@pytest.mark.parametrize("keep_best", ["true", "false"])
+def test_what_is_printed_is_what_was_measured_of_the_written_network(folder, recipe, tmp_path, capsys, keep_best):
+    more = f"validation_interval: 2\nkeep_best: {keep_best}\nschedule: constant\n"
+    assert train("classifier", "--model", recipe(more=more), "--data", folder, "--out", tmp_path, "--epochs", 5) == 0
+    _, card = load_network(tmp_path / "model.safetensors")
+    assert f"model.safetensors: {card.results[0]['accuracy']:.2f} % on the 18 faces" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--init", "--teacher"])
+@pytest.mark.parametrize("learner", ["classifier", "esr"])
+def test_a_network_that_is_read_is_never_replaced(folder, recipe, tmp_path, capsys, monkeypatch, learner, option):
+    first = tmp_path / "first"
+    assert train("classifier", "--model", recipe(), "--data", folder, "--out", first, "--epochs", 1) == 0
+    read = tmp_path / "run" / "model.safetensors"
+    read.parent.mkdir()
+    shutil.copy(first / read.name, read)
+    before, words = read.read_bytes(), ("--model", recipe())
+    if learner == "esr":
+        faces = [load_folder(folder / split, side=24, grey=True) for split in ("train", "valid")]
+        sets = [
+            FaceSet(np.stack([data.face(i) for i in range(len(data))]), np.eye(3, dtype=np.float32)[data.targets],
+                    data.targets, (), data.labels)
+            for data in faces
+        ]  # fmt: skip
+        monkeypatch.setattr("emotion_core.data.ferplus.load_ferplus", lambda root, split: sets[split == "valid"])
+        text = NETWORK.format(channels=1).replace("  type: esr\n", "") + "resolutions: []\n"
+        (tmp_path / "joint.yaml").write_text(text.replace("input_size: 24", "input_size: 24\n  num_classes: 3"))
+        words = ("--config", tmp_path / "joint.yaml")
+    arguments = (learner, *words, "--data", folder, "--epochs", 1, option)
+    capsys.readouterr()
+    assert train(*arguments, read, "--out", read.parent) == 2
+    one_line(capsys, "would replace", "model.safetensors, which is the source itself: name another folder")
+    (tmp_path / "link").symlink_to(read.parent)
+    assert train(*arguments, read, "--out", tmp_path / "link") == 2
+    assert read.read_bytes() == before and [path.name for path in read.parent.iterdir()] == [read.name]
+    assert train(*arguments, read, "--out", tmp_path / "other") == 0
+    assert read.read_bytes() == before
+
+
+def test_a_recipe_is_never_replaced_by_a_card(folder, tmp_path, capsys):
+    read = tmp_path / "model.json"  # JSON is YAML
+    read.write_text(json.dumps({"epochs": 1}))
+    assert train("esr", "--config", read, "--data", folder, "--out", tmp_path) == 2
+    one_line(capsys, "FER2013Train")  # nothing is claimed before the faces are there
+    arguments = argparse.Namespace(config=str(read), teachers=[], init=None)
+    with pytest.raises(EmotionError, match=r"would replace .*model\.json, which is the source itself"):
+        claim(tmp_path, files_read(arguments), ("model.safetensors", "model.json"))
+
+
+@pytest.mark.parametrize("names", ["esr.safetensors", "Net-Base-Shared_Representations.pt", "Net-Branch_1.pt"])
+def test_a_folder_that_is_read_is_never_replaced(folder, tmp_path, capsys, names):
+    source = tmp_path / "esr" / "network"
+    source.mkdir(parents=True)
+    (source / names).write_bytes(b"weights")
+    arguments = ("facial", "--dataset", "folder", "--data", folder, "--ensemble-size", 1, "--init", source)
+    assert train(*arguments, "--out", tmp_path) == 2
+    one_line(capsys, f"would replace {source / names}, which is the source itself: name another folder")
+    assert [path.name for path in source.iterdir()] == [names]
 
 
 def test_its_network_is_exported_and_measured_like_any_other(folder, recipe, tmp_path, capsys):
