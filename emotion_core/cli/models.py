@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 
@@ -24,15 +25,27 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "models",
         help="list models, or show a model's card",
-        description="List the bundled models and those in the model store, or show one model's card in full.",
+        description="List the bundled models, those in the model store and, where torch is installed, the presets "
+        "of networks to train; or show one model's card in full.",
     )
     parser.add_argument("name", nargs="?", help="show the card of this model (a name or a path)")
+    parser.add_argument(
+        "--presets", action="store_true", help="list only the presets of networks that `emotion train` makes new"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the list or one card; a file in the store that is no model of ours is named, and the rest goes on."""
+    if args.presets:
+        if args.name:
+            raise EmotionError(f"--presets lists all presets: leave {args.name} out")
+        presets = _presets()
+        if presets is None:
+            raise EmotionError("presets need torch, which training needs too: pip install 'emotion-perception[train]'")
+        print(json.dumps(presets) if args.json else "\n".join(presets))
+        return 0
     if args.name:
         card = read_card(find_model(args.name))
         print(card.to_json(), end="") if args.json else _show(card)
@@ -54,8 +67,19 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name}{default}: {len(card.labels)} labels, {taken}, {measured}, {card.licence}")
     here = [name for name in known_files_here() if find_file(name)]
     print(f"face detectors: haar (with OpenCV){''.join(f', yunet ({name})' for name in here)}")
+    if presets := _presets():
+        print(f"presets to train: {', '.join(presets)}")
     print(f"model store: {model_dir()}")
     return 0
+
+
+def _presets() -> list[str] | None:
+    """Names of the networks that can be trained from the start; None without torch, which describes them."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    from emotion_core.models.registry import preset_names
+
+    return list(preset_names())
 
 
 def _show(card: ModelCard) -> None:

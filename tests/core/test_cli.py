@@ -101,6 +101,7 @@ def test_infer_goes_on_after_a_bad_file(photo, tmp_path):
         (["train", "esr", "--data", "nowhere", "--out", "unused"], ["FER2013Train"]),
         (["train", "esr", "--data", "x", "--out", "unused", "--config", "no.yaml"], ["no.yaml", "cannot be read"]),
         (["train", "facial", "--data", "nowhere", "--out", "unused"], ["no prepared AffectNet face"]),
+        (["train", "facial", "--preset", "ferplus", "--data", "nowhere", "--out", "unused"], ["FER2013Train"]),
         (["train", "ckplus", "--data", "nowhere", "--out", "unused"], ["no CK+ data"]),
         (["train", "esr", "--data", "nowhere", "--out", "unused", "--width", "-1"], ["width"]),
     ],
@@ -143,6 +144,19 @@ def test_models_lists_what_is_here():
     card = json.loads(emotion("models", "esr_compact", "--json").stdout)
     assert card["name"] == "esr_compact"
     assert "PublicTest" in emotion("models", "esr_compact").stdout
+    assert all(set(card) >= {"name", "labels"} for card in json.loads(emotion("models", "--json").stdout))
+
+
+def test_models_lists_what_can_be_trained():
+    pytest.importorskip("torch")
+    from emotion_core.models.registry import preset_names
+
+    line = next(line for line in emotion("models").stdout.splitlines() if line.startswith("presets to train: "))
+    names = line.removeprefix("presets to train: ").split(", ")
+    assert "esr_compact" in names and tuple(names) == preset_names()
+    assert json.loads(emotion("models", "--presets", "--json").stdout) == names
+    assert emotion("models", "--presets").stdout.split() == names
+    assert emotion("models", "esr_compact", "--presets").returncode == 2
 
 
 @pytest.fixture(scope="module")
