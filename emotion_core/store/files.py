@@ -24,61 +24,41 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 def atomic_write(path: str | Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path`` and rename it to ``path`` when the block ends without an error.
 
-    On an error nothing is left behind and an older file stays as it was. See ``atomic_write_all``.
-    """
-    with atomic_write_all(path, durable=durable) as (temporary,):
-        yield temporary
+    On an error nothing is left behind and an older file stays as it was. The contents are on the disk before the
+    rename, the rename before this returns; so after a power cut the file is the old or the new one, and never half.
 
-
-@contextlib.contextmanager
-def atomic_write_all(*paths: str | Path, durable: bool = True) -> Iterator[tuple[Path, ...]]:
-    """Yield a temporary path for each of ``paths``; all are renamed when the block ends without an error, else none.
-
-    The contents are on the disk before the first rename, the renames before this returns; so after a power cut each
-    file is the old or the new one, and none is half. Several renames cannot be one: name the file last that makes
-    the others valid.
-
-    The temporary files exist already, are empty, and end in the suffixes of ``paths``. The written files get the mode
-    of any new file, 0666 without the bits of the umask, whatever wrote them. A symbolic link stays, and the file that
-    it points to is replaced.
+    The temporary file exists already, is empty, and ends in the suffix of ``path``. The written file gets the mode of
+    any new file, 0666 without the bits of the umask, whatever wrote it. A symbolic link stays, and the file that it
+    points to is replaced.
 
     Args:
-        paths: the files.
+        path: the file.
         durable: wait for the disk. False for thousands of files that are easily made again.
 
     Raises:
-        OSError: a file cannot be written; it names one of ``paths`` and not the temporary file.
+        OSError: the file cannot be written; it names ``path`` and not the temporary file.
     """
-    targets = [Path(os.path.realpath(path)) for path in paths]
+    target = Path(os.path.realpath(path))
     # Of the name only the suffix, by which writers choose the format: a name of 255 bytes fits too.
-    temporaries = [target.with_name(f".{secrets.token_hex(6)}.part{target.suffix}") for target in targets]
-    made: list[Path] = []
+    temporary = target.with_name(f".{secrets.token_hex(6)}.part{target.suffix}")
     try:
-        for target, temporary in zip(targets, temporaries, strict=True):
-            _refuse_special(target)
-            temporary.open("xb").close()
-            made.append(temporary)
-        mode = made[0].stat().st_mode if made else 0
-        yield tuple(made)
-        for temporary in made:
-            temporary.chmod(stat.S_IMODE(mode))
-            if durable:
-                _sync(temporary)
-        for temporary, target in zip(made, targets, strict=True):
-            temporary.replace(target)
-        for folder in dict.fromkeys(target.parent for target in targets if durable):
-            _sync_folder(folder)
+        _refuse_special(target)
+        temporary.open("xb").close()
+        mode = temporary.stat().st_mode
+        yield temporary
+        temporary.chmod(stat.S_IMODE(mode))
+        if durable:
+            _sync(temporary)
+        temporary.replace(target)
+        if durable:
+            _sync_folder(target.parent)
     except OSError as error:
-        names = {str(temporary): str(path) for temporary, path in zip(temporaries, paths, strict=True)}
-        if error.filename is None and error.errno in _FULL and paths:
-            error.filename = str(paths[0])  # write() on an open file does not tell which
-        elif error.filename is not None:
-            error.filename = names.get(str(error.filename), error.filename)
+        if str(error.filename) == str(temporary) or (error.filename is None and error.errno in _FULL):
+            error.filename = str(path)  # write() on an open file does not tell which
         raise
     finally:
-        for temporary in made:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def put_in_place(finished: Path, path: Path) -> None:

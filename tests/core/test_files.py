@@ -12,7 +12,6 @@ from emotion_core.errors import EmotionError
 from emotion_core.store import files
 from emotion_core.store.files import (
     atomic_write,
-    atomic_write_all,
     check_writable,
     is_file,
     prepare_folder,
@@ -42,10 +41,10 @@ def test_a_file_is_replaced_whole(tmp_path):
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(ZeroDivisionError), atomic_write_all(target, tmp_path / "b.txt") as (first, second):
-        first.write_text("new")
-        second.write_text("new")
-        raise ZeroDivisionError
+    for path in (target, tmp_path / "b.txt"):
+        with pytest.raises(ZeroDivisionError), atomic_write(path) as temporary:
+            temporary.write_text("new")
+            raise ZeroDivisionError
     assert target.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
 
@@ -58,21 +57,6 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path):
     with pytest.raises(FileNotFoundError) as caught, atomic_write(tmp_path / "a"):
         (tmp_path / "input").read_bytes()
     assert caught.value.filename == str(tmp_path / "input")
-
-
-def test_several_files_come_together(tmp_path):
-    with atomic_write_all(tmp_path / "a.onnx", tmp_path / "a.json") as (model, card):
-        model.write_bytes(b"model")
-        card.write_text("card")
-        assert not (tmp_path / "a.onnx").exists()
-    assert names(tmp_path) == ["a.json", "a.onnx"]
-    assert ((tmp_path / "a.onnx").read_bytes(), (tmp_path / "a.json").read_text()) == (b"model", "card")
-
-
-def test_nothing_comes_when_the_second_cannot(tmp_path):
-    with pytest.raises(FileNotFoundError), atomic_write_all(tmp_path / "a", tmp_path / "no" / "b"):
-        pytest.fail("the block must not begin")
-    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)])
