@@ -1,6 +1,8 @@
 """Node `recorder`: writes down what an estimating node publishes, as a video, tables and a picture.
 
-It ends by itself after duration_s, or on SIGINT or SIGTERM, and then writes its files: each is whole or absent.
+It ends by itself after duration_s, also where nothing comes any more, or on SIGINT or SIGTERM, and then writes its
+files: each is whole or absent, and replaces that of an earlier run. A video that this run has no picture for is neither
+written nor named in the summary; that of an earlier run stays.
 """
 
 from __future__ import annotations
@@ -113,8 +115,6 @@ class RecorderNode(Node):
         complete = self._video.close()
         if self._video.error is not None:
             raise EmotionError(str(self._video.error))
-        if not complete:
-            self._video.path.unlink(missing_ok=True)  # that of an earlier run would belong to nothing here
         return complete
 
     def _plot(self) -> None:
@@ -143,19 +143,21 @@ class RecorderNode(Node):
         self.recording.add(stamp_s, estimates, received_s)
         if len(self.recording) == 1 or self.recording.seconds > before_s:
             self._moved_s = time.monotonic()
-        if self.config.duration_s and self._is_over():
-            self._complete_at_s, self._last_stamp_s = time.monotonic(), stamp_s
+        self._end_if_over()
 
-    def _is_over(self) -> bool:
-        """Whether duration_s has passed, by the stamps or, where they stand still, since they last went on."""
-        if self.recording.seconds >= self.config.duration_s:
-            return True
-        if time.monotonic() < self._moved_s + self.config.duration_s:
-            return False
-        self.get_logger().warning(
-            f"the stamps on {self.topic} stand still at {self.recording.seconds:.1f} s: ending by the time of arrival"
-        )
-        return True
+    def _end_if_over(self) -> None:
+        """End when duration_s has passed, by the stamps or, where they go on no more, since they last did."""
+        limit_s = self.config.duration_s
+        if not limit_s or self._complete_at_s is not None or not len(self.recording):
+            return
+        if self.recording.seconds < limit_s:
+            if time.monotonic() < self._moved_s + limit_s:
+                return
+            self.get_logger().warning(
+                f"the stamps on {self.topic} stand still at {self.recording.seconds:.1f} s, or nothing comes any more: "
+                "ending by the time of arrival"
+            )
+        self._complete_at_s, self._last_stamp_s = time.monotonic(), self.recording.stamps_s[-1]
 
     def _draw(self, message: Image) -> None:
         stamp_s = to_seconds(message.header.stamp)
@@ -183,6 +185,7 @@ class RecorderNode(Node):
     def _progress(self) -> None:
         if len(self.recording):
             self.get_logger().info(f"recorded {self.recording.seconds:.1f} s, {len(self.recording)} frames")
+        self._end_if_over()  # the node may have died, or its camera stopped
 
 
 def _folder(out: str) -> Path:

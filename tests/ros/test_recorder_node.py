@@ -211,6 +211,29 @@ def test_stamps_that_stand_still_do_not_keep_it(start: Any, ros_node: Any, spin_
     assert summary.seconds == 0 and 5 < summary.frames <= count
 
 
+def test_a_node_that_dies_does_not_keep_it_and_an_older_video_stays(
+    start: Any, ros_node: Any, spin_until: Any, tmp_path: Path
+) -> None:
+    feeder, out = Feeder(ros_node), tmp_path / "out"
+    out.mkdir()
+    (out / "demo.mp4").write_bytes(b"of an earlier run")
+    process = start(out=out, duration_s=1.5)
+    ros_node.destroy_publisher(feeder.overlay)  # nobody draws
+    feeder.wait(process, spin_until, overlay=False)
+    for i in range(4):
+        feeder.estimates.publish(
+            EmotionEstimates(header=Header(stamp=Time(seconds=5, nanoseconds=i * PERIOD_NS).to_msg()))
+        )
+        time.sleep(0.05)
+    code, _, errors = end(process, 30)
+    assert code == 0, errors
+    assert "nothing comes any more" in errors
+    summary = Summary.load(out / "summary.json")
+    assert summary.frames > 0 and summary.seconds < 0.2
+    assert list(summary.files) == ["demo.csv", "timeline.png", "summary.json"]
+    assert (out / "demo.mp4").read_bytes() == b"of an earlier run"
+
+
 @pytest.mark.parametrize(
     ("statuses", "received"),
     [
