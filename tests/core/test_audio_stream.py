@@ -74,7 +74,7 @@ def test_features_of_the_last_window_are_those_of_the_whole_sound(lengths_ms, ra
 @pytest.mark.parametrize("rate_hz", [16000, 48000])
 def test_real_voice_in_ragged_chunks(shared, rate_hz):
     """What a microphone sends of a real voice leads to the same features and the same speech as its file."""
-    file = read_sound(shared / "data/ravdess_audio/Actor_06/03-01-03-02-01-01-06.flac", rate_hz)
+    file = read_sound(shared / "data/ravdess_audio/Actor_01/03-01-03-02-01-01-01.flac", rate_hz)
     sound = np.round(np.stack([file.samples] * 2, 1) * 32767).astype(np.int16)
     rng = np.random.default_rng(0)
     stream, frames, activity = SoundStream((16000, 22050), seconds=6), PowerMelStream(GE2E), VoiceActivity()
@@ -94,7 +94,8 @@ def test_real_voice_in_ragged_chunks(shared, rate_hz):
     np.testing.assert_allclose(mel, mel_frames(at_16, 16000), rtol=1e-3, atol=1e-5)
     stop = round((stream.end_s(22050) - 1.7e9) * 22050)
     assert stop == pytest.approx(len(at_22), abs=100)  # jitter of the stamps
-    np.testing.assert_allclose(mfcc(stream.window(22050, 3.6)), mfcc(at_22[-79380:]), atol=0.02)
+    last = np.pad(at_22, (79380, 0))[-79380:]  # a shorter voice has silence before it
+    np.testing.assert_allclose(mfcc(stream.window(22050, 3.6)), mfcc(last), atol=0.02)
     np.testing.assert_allclose(np.concatenate(speech), VoiceActivity().push(at_16), atol=0.01)
     assert 0.2 < activity.share(6.0) < 0.8 and activity.snr_db() > 20
 
