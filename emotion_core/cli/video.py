@@ -70,7 +70,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Process the source; 130 when interrupted before its end."""
-    from emotion_core.media.frames import IMAGE_SUFFIXES, open_frames, pictures_in
+    from emotion_core.media.frames import is_still, open_frames, pictures_in
     from emotion_core.plots.observer import Observer
 
     path = user_path(args.source)
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_frames(args.source))
         folder = not source.is_live and path.is_dir()
-        picture = not source.is_live and not folder and path.suffix.lower() in IMAGE_SUFFIXES
+        picture = not source.is_live and not folder and is_still(path)
         stills = picture or (folder and Path(args.out or "").suffix.lower() != ".mp4")
         files = pictures_in(path) if folder else [path]
         outputs = Outputs([*files, *model_files(args.model)])
@@ -254,7 +254,7 @@ def _sink(
 
     Also the names under which it takes pictures, one for each of ``stems``, which are empty for a video.
     """
-    from emotion_core.media.frames import IMAGE_SUFFIXES
+    from emotion_core.media.frames import is_still
 
     if args.out is None:
         try:
@@ -265,7 +265,7 @@ def _sink(
             raise EmotionError(f"{error}: add --out FILE to write the result") from None
     out = user_path(args.out)
     if picture:
-        if out.suffix.lower() not in IMAGE_SUFFIXES:
+        if not is_still(out):
             raise EmotionError(f"--out {out}: expected a file ending in .png or .jpg, for {args.source} is a picture")
         return PictureSink(outputs.claim(out, "--out"), True), stems
     if stems:

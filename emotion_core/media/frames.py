@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from emotion_core.errors import EmotionError
+from emotion_core.media.headers import SUFFIXES
 from emotion_core.media.pictures import read_picture
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.store.files import user_path
@@ -25,7 +26,8 @@ from emotion_core.types import Picture
 STILLS_RATE_HZ = 30.0
 """Pictures have no rate of their own: they follow each other like a camera's."""
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = tuple(sorted(suffix for suffixes in SUFFIXES.values() for suffix in suffixes))
+"""Files that end so are pictures where a folder is read."""
 
 MAX_PAUSE_S = 86400.0
 """A jump in the time stamps of a video up to a day is a pause: time lapse, recordings that wait for a movement. A
@@ -298,7 +300,8 @@ def open_frames(source: str, loop: bool = False, rate_hz: float = 0) -> FrameSou
     """Open a camera ("0" or "/dev/video0"), a video file, a folder of pictures, or one picture.
 
     Args:
-        source: which; a folder's pictures come in the order of their names.
+        source: which; a folder's pictures come in the order of their names. A GIF is a video by itself, and a picture
+            in a folder.
         loop: begin again at the end. Cameras have none.
         rate_hz: frames a second to deliver; 0 gives every frame of a video or camera at its own time, and
             pictures at STILLS_RATE_HZ.
@@ -312,14 +315,19 @@ def open_frames(source: str, loop: bool = False, rate_hz: float = 0) -> FrameSou
     try:
         if not source or not path.exists():
             raise EmotionError(f"expected a camera's number or the path of a video or pictures, got {source!r}")
-        return (_Pictures if path.is_dir() or _is_picture(path) else _Video)(path, loop, rate_hz)
+        return (_Pictures if path.is_dir() or is_still(path) else _Video)(path, loop, rate_hz)
     except OSError as error:
         raise EmotionError(f"{source}: cannot be read: {error.strerror or error}") from error
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder in the order of their names, hidden ones left out."""
+    """The pictures of a folder in the order of their names, hidden ones left out; of a GIF the first one counts."""
     return sorted(path for path in folder.iterdir() if _is_picture(path) and not path.name.startswith("."))
+
+
+def is_still(path: Path) -> bool:
+    """Whether a file by itself is taken for one picture, by its name. A GIF is not, for it may move."""
+    return _is_picture(path) and path.suffix.lower() not in SUFFIXES["GIF"]
 
 
 def resized(image: Picture, width: int) -> Picture:

@@ -11,8 +11,21 @@ from typing import NamedTuple
 from emotion_core.errors import EmotionError
 from emotion_core.media import avif, jpeg, png
 
-KINDS = ("JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF", "PNM", "JPEG 2000", "AVIF", "Sun raster")
-"""The kinds that can be measured."""
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "WebP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "PNM": (".pbm", ".pgm", ".ppm", ".pnm", ".pam"),
+    "JPEG 2000": (".jp2", ".j2k"),
+    "AVIF": (".avif",),
+    "Sun raster": (".ras", ".sr"),
+}
+"""The kinds that can be measured and read, each with how the names of such files end."""
+
+KINDS = tuple(SUFFIXES)
 
 
 class Measure(NamedTuple):

@@ -241,6 +241,36 @@ def test_a_cut_off_video_ends_early(tmp_path: Path) -> None:
     assert 2 < len(numbers) < 20 and numbers == list(range(len(numbers)))
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_an_avif_is_read_as_a_picture_and_turned_upright(tmp_path: Path, orientation: int) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    exif = pillow.Exif()
+    exif[0x0112] = orientation
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[:24, :32] = 255  # turned clockwise, it comes to the right
+    path = tmp_path / "face.avif"
+    try:
+        cv2.imencode(".avif", image)
+        pillow.fromarray(image).save(path, exif=exif)
+    except (cv2.error, KeyError, ValueError, OSError):
+        pytest.skip("this OpenCV or Pillow knows no AVIF")
+    ((found, _),) = first(open_frames(str(path)), 2)
+    assert found.shape == ((64, 48, 3) if orientation == 6 else (48, 64, 3))
+    assert found[:20, -20:].mean() == pytest.approx(255 if orientation == 6 else 0, abs=5)
+
+
+def test_a_gif_moves_by_itself_and_is_a_picture_in_a_folder(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="PyAV is not installed (pip install av)")
+    pillow = pytest.importorskip("PIL.Image")
+    images = [pillow.fromarray(np.full((48, 64), STEP * i, np.uint8)) for i in range(5)]
+    images[0].save(tmp_path / "moving.gif", save_all=True, append_images=images[1:], duration=100)
+    numbers, times = read(open_frames(str(tmp_path / "moving.gif")))
+    assert numbers == [0, 1, 2, 3, 4] and times == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    images[3].save(tmp_path / "still.gif")
+    assert read(open_frames(str(tmp_path / "still.gif")))[0] == [3]
+    assert read(open_frames(str(tmp_path)))[0] == [0, 3]
+
+
 def test_a_folder_of_pictures(tmp_path: Path) -> None:
     for name, value in (("b.PNG", 20), ("a.bmp", 10), ("c.png", 30), ("._c.png", 40)):
         write_picture(tmp_path / name.lower(), value).rename(tmp_path / name)

@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from emotion_core.data.folder import load_folder
 from emotion_core.errors import EmotionError
 from emotion_core.media import avif, pictures
-from emotion_core.media.headers import KINDS, kind_of, measure
+from emotion_core.media.frames import is_still, pictures_in
+from emotion_core.media.headers import KINDS, SUFFIXES, kind_of, measure
 from emotion_core.media.pictures import decode_picture, read_picture, write_picture
 from emotion_core.media.pixels import decode_compressed
 
@@ -93,6 +95,19 @@ def test_every_kind_is_measured_and_read(name: str) -> None:
 
 def test_every_kind_has_a_sample() -> None:
     assert {kind for kind, _ in SAMPLES.values()} == set(KINDS)
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [(kind, suffix) for kind in SUFFIXES for suffix in SUFFIXES[kind]])
+def test_every_suffix_is_found_and_read_wherever_pictures_are(tmp_path: Path, kind: str, suffix: str) -> None:
+    content = next(make for named, make in SAMPLES.values() if named == kind)()
+    path = tmp_path / "faces" / "happy" / f"face{suffix.upper()}"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert pictures_in(path.parent) == [path]
+    faces = load_folder(tmp_path / "faces")
+    assert faces.names == (f"happy/{path.name}",)
+    assert faces.face(0).shape == (HEIGHT, WIDTH, 3)
+    assert is_still(path) == (kind != "GIF")
 
 
 def test_rarer_headers() -> None:
