@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("safetensors")
 
 from safetensors.torch import save_file  # noqa: E402
@@ -22,6 +23,7 @@ from emotion_core.models.esr import ConvSpec, Esr, EsrConfig  # noqa: E402
 from emotion_core.models.registry import describe, entry_of  # noqa: E402
 from emotion_core.store.card import ModelCard  # noqa: E402
 from emotion_core.store.finding import BUNDLED  # noqa: E402
+from emotion_core.store.metadata import SEAL_KEY, read_card  # noqa: E402
 
 FOREIGN = '{"name": "a web page", "version": "1.0.0"}'
 
@@ -111,3 +113,19 @@ def test_the_network_that_is_exported_is_no_output(network: Path, capsys) -> Non
     assert main(["export", str(network), "--out", str(link)]) == 2
     assert "the source itself" in capsys.readouterr().err
     assert network.read_bytes() == before
+
+
+def test_a_foreign_json_says_nothing_about_a_file_of_the_first_release(out: Path) -> None:
+    """Those are not sealed: the copy of the card beside them knows their sha256."""
+    network = onnx.load(str(BUNDLED / "esr_compact.onnx"))
+    entries = [(entry.key, entry.value) for entry in network.metadata_props if entry.key != SEAL_KEY]
+    del network.metadata_props[:]
+    for key, value in entries:
+        network.metadata_props.add(key=key, value=value)
+    onnx.save(network, str(out))
+    card = read_card(out)
+    out.with_suffix(".json").write_text(FOREIGN)
+    assert read_card(out) == card
+    out.with_suffix(".json").write_text(replace(card, sha256="0" * 64).to_json())
+    with pytest.raises(EmotionError, match="is damaged"):
+        read_card(out)
