@@ -104,7 +104,9 @@ def _data_differences(saved: Mapping[str, Any], present: Mapping[str, Any], name
         return [f"the {name} are others{counts}"]
     if saved["pairs"] != present["pairs"]:
         return [f"the {name} have other targets"]
-    return [] if saved["order"] == present["order"] else [f"the {name} are in another order"]
+    if saved["order"] != present["order"]:
+        return [f"the {name} are in another order"]
+    return [f"the {name} have other {key}" for key in saved if key in present and saved[key] != present[key]]
 
 
 def _is_hash(value: Any) -> bool:

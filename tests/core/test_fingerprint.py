@@ -98,6 +98,13 @@ def test_what_a_recipe_leaves_to_the_network_is_a_setting_too() -> None:
         assert differences(settings(other), settings(short))[0].startswith(f"model.{name}")
 
 
+def test_whatever_a_dataset_says_of_its_samples_is_compared() -> None:
+    data = {"n": 2, "labels": ["calm"], "contents": "a" * 32, "pairs": "b" * 32, "order": "c" * 32}
+    before, now = {**data, "speakers": ["1", "2"]}, {**data, "speakers": ["1", "1"]}
+    assert differences({"voices": before}, {"voices": now}) == ["the voices have other speakers"]
+    assert differences({"voices": data}, {"voices": now}) == []  # an older version did not say
+
+
 def test_only_what_is_missing_or_a_teacher_that_is_gone_is_unknown() -> None:
     before, now = {"teachers": ["a" * 32, None]}, {"teachers": [None, "b" * 32]}
     assert differences(before, now) == []
