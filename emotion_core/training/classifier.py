@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,7 @@ from emotion_core.evaluation.evaluate import evaluate_protocols, run_network
 from emotion_core.evaluation.metrics import classification
 from emotion_core.evaluation.results import card_results
 from emotion_core.export.torch_network import TorchNetwork
-from emotion_core.export.weights import save_network
-from emotion_core.models.registry import build, describe, entry_of, inputs_of, outputs_of, read_entry
+from emotion_core.models.registry import build, inputs_of, outputs_of, read_entry
 from emotion_core.store.card import FACE, LOGITS, Input, ModelCard
 from emotion_core.training.augment import augment
 from emotion_core.training.classifier_config import ClassifierConfig
@@ -39,6 +37,7 @@ from emotion_core.training.distributed import Processes
 from emotion_core.training.fingerprint import of_data, of_weights
 from emotion_core.training.loop import Loop
 from emotion_core.training.network_input import NetworkInput, distributions
+from emotion_core.training.result import write_network
 from emotion_core.training.schedules import warm_cosine
 from emotion_core.training.task import Batch, Clock, Measured, Schedule, Stage, Task
 from emotion_core.training.trained import Teachers, class_logits, class_probabilities, load_start
@@ -316,21 +315,11 @@ def write_result(
     """
     task = loop.task
     assert isinstance(task, ClassifierTask)
-    card = describe(
-        entry_of(loop.model),
-        name=name,
-        labels=task.labels,
-        licence=licence,
-        training={
-            **about,
-            **{key: value for key, value in task.config.to_dict().items() if key != "model"},
-            **({"init": task.init} if task.init else {}),
-            **({"teachers": task.taught} if task.taught else {}),
-        },
-    )
-    path = loop.out / "model.safetensors"
-    save_network(loop.model, replace(card, results=tuple(_results(task, loop.model, card, dataset))), path, half)
-    return path
+
+    def measure(card: ModelCard) -> list[dict[str, Any]]:
+        return _results(task, loop.model, card, dataset)
+
+    return write_network(loop, name, task.labels, licence, about, measure, half, task.init, task.taught)[0]
 
 
 def _results(task: ClassifierTask, model: nn.Module, card: ModelCard, dataset: str) -> list[dict[str, Any]]:

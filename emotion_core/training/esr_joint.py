@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ from emotion_core.errors import EmotionError
 from emotion_core.evaluation.evaluate import evaluate_protocols, run_network
 from emotion_core.evaluation.results import card_results
 from emotion_core.export.torch_network import TorchNetwork
-from emotion_core.export.weights import save_network
 from emotion_core.models.esr import Esr, EsrOutput
-from emotion_core.models.registry import describe, entry_of, inputs_of
+from emotion_core.models.registry import inputs_of
+from emotion_core.store.card import ModelCard
 from emotion_core.training.affect import fit_affect, predict
 from emotion_core.training.augment import AugmentConfig, augment
 from emotion_core.training.cpu import channels_last, pixels_apart
@@ -34,6 +33,7 @@ from emotion_core.training.distributed import Processes
 from emotion_core.training.esr_joint_config import EsrTrainingConfig
 from emotion_core.training.fingerprint import of_data, of_weights
 from emotion_core.training.loop import Loop
+from emotion_core.training.result import write_network
 from emotion_core.training.schedules import warm_cosine
 from emotion_core.training.task import Batch, Clock, Measured, Schedule, Stage, Task
 from emotion_core.training.trained import Teachers, load_start
@@ -267,27 +267,28 @@ def write_result(loop: Loop, name: str, command: str, half: bool = False) -> Pat
     """
     task = loop.task
     assert isinstance(task, EsrJointTask)
-    card = describe(
-        entry_of(loop.model),
-        name=name,
-        labels=task.train.labels,
-        licence=LICENCE,
+
+    def measure(card: ModelCard) -> list[dict[str, Any]]:
+        output = run_network(TorchNetwork(loop.model), task.valid, card.face)
+        return card_results(evaluate_protocols(output, task.valid, task.valid.labels), card, "ferplus", "valid")
+
+    about = {
+        "data": f"FER+ Training, {len(task.train)} faces, label distributions",
+        "data_licence": "FER2013: ICML 2013 challenge data; FER+ labels: MIT",
+        "command": command,
+    }
+    path, _ = write_network(
+        loop,
+        name,
+        task.train.labels,
+        LICENCE,
+        about,
+        measure,
+        half,
+        task.init,
+        task.taught,
         affect=AFFECT if task.has_affect else "",
-        training={
-            "data": f"FER+ Training, {len(task.train)} faces, label distributions",
-            "data_licence": "FER2013: ICML 2013 challenge data; FER+ labels: MIT",
-            "command": command,
-            **{key: value for key, value in task.config.to_dict().items() if key != "model"},
-            **({"init": task.init} if task.init else {}),
-            **({"teachers": task.taught} if task.taught else {}),
-        },
         notes="Trained on 48x48 grey web photos of posed and spontaneous expressions. It says what raters would see in "
         "a face, not what a person feels; contempt, disgust and fear are rare in the data and recognised less often.",
     )
-    measured = evaluate_protocols(
-        run_network(TorchNetwork(loop.model), task.valid, card.face), task.valid, task.valid.labels
-    )
-    path = loop.out / "model.safetensors"
-    results = tuple(card_results(measured, card, "ferplus", "valid"))
-    save_network(loop.model, replace(card, results=results), path, half)
     return path
