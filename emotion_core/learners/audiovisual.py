@@ -164,8 +164,9 @@ class AudiovisualEmotionLearner(Learner):
             **({"init": self._training} if self._loaded else {}),
             **({"init": "EfficientFace"} if self._start is not None and not self._loaded else {}),
         }
-        last = Audiovisual(config.model)
+        last = Audiovisual(config.model).to(loop.device)
         last.load_state_dict(task.last)
+        loop.processes.align(last)  # statistics of batches differ where each saw its own clips
         if loop.processes.first:
             networks = {"last": last, "best": loop.model} if keep_best else {"last": last}
             for name, model in networks.items():

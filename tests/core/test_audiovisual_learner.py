@@ -570,3 +570,32 @@ def test_download_gets_a_folder_that_loads(tmp_path):
     assert same(learner.model, network)
     with pytest.raises(EmotionError, match="unknown mode 'weights': use one of pretrained"):
         AudiovisualEmotionLearner.download(tmp_path, "weights")
+
+
+WORKER = """
+import pathlib, sys
+from cases import clips, small
+import torch, torch.distributed
+torch.set_num_threads(1)
+learner = small(pathlib.Path(sys.argv[1]), batch_size=3, lr=0.02)
+performance = learner.fit(clips(12), clips(9, 1), logging_path=sys.argv[1] + "/logs", silent=True)
+weights = torch.cat([tensor.detach().flatten().float() for tensor in learner.model.state_dict().values()])
+everyone = [torch.empty_like(weights) for _ in range(2)]
+torch.distributed.all_gather(everyone, weights)
+assert torch.equal(*everyone), "the processes have different networks"
+if torch.distributed.get_rank() == 0:
+    print("epochs", len(performance["train_acc"]), performance["train_loss"][0])
+torch.distributed.barrier()  # nobody leaves while another still talks
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(two_processes, tmp_path):
+    first, second = two_processes(WORKER, __file__)
+    assert first.startswith("epochs 2 ") and second == ""
+    alone = small(tmp_path, lr=0.02).fit(clips(12), clips(9, 1), logging_path=tmp_path / "alone", silent=True)
+    # Half a batch in each of two processes is nearly a batch in one: the statistics of the batches differ.
+    assert float(first.split()[2]) == pytest.approx(alone["train_loss"][0], rel=0.15)
+    saved, _ = load_network(tmp_path / "run" / "logs" / "last.safetensors")
+    assert isinstance(saved, Audiovisual)
