@@ -121,14 +121,13 @@ class ClassifierTask(Task):
         if not self.teachers:
             return
 
-        def views(mirrored: bool) -> Iterator[Tensor]:
-            for inputs, _ in DataLoader(self.train, batch_size=256, num_workers=self.config.workers):
-                yield inputs.flip(-1) if mirrored else inputs
+        def batches() -> Iterator[Tensor]:
+            loader = DataLoader(self.train, batch_size=256, num_workers=self.config.workers)
+            return (inputs for inputs, _ in loader)
 
-        both = [lambda: views(False), lambda: views(True)]
-        seen = both if self.input.kind == FACE else both[:1]
-        said, self.taught = self.teachers.ask(seen, [self.input], self.labels, device)
-        self.targets = torch.lerp(self.targets, said, self.config.teacher_weight)
+        self.targets, self.taught = self.teachers.teach(
+            self.targets, self.config.teacher_weight, batches, [self.input], self.labels, device
+        )
 
     def optimizer(self, index: int) -> Optimizer:
         """Weights decay, biases and normalisations do not."""

@@ -117,13 +117,12 @@ class EsrJointTask(Task):
         if not self.teachers:
             return
 
-        def views(mirrored: bool) -> Iterator[Tensor]:
-            for faces in self._faces.split(ASK_AT_ONCE):
-                yield pixels_apart((faces.flip(-1) if mirrored else faces).float() / 255)
+        def batches() -> Iterator[Tensor]:
+            return (pixels_apart(faces.float() / 255) for faces in self._faces.split(ASK_AT_ONCE))
 
-        both = (lambda: views(False)), (lambda: views(True))
-        said, self.taught = self.teachers.ask(both, inputs_of(self.model), self.train.labels, device)
-        self.targets = torch.lerp(self.targets, said, self.config.teacher_weight)
+        self.targets, self.taught = self.teachers.teach(
+            self.targets, self.config.teacher_weight, batches, inputs_of(self.model), self.train.labels, device
+        )
 
     def optimizer(self, index: int) -> Optimizer:
         """Weights decay, biases and batch normalisation do not; the base learns at lr / branches."""

@@ -13,7 +13,7 @@ from emotion_core.data.relabel import order_of
 from emotion_core.errors import EmotionError
 from emotion_core.export.weights import load_network
 from emotion_core.models.registry import entry_of, inputs_of, named_outputs, outputs_of
-from emotion_core.store.card import LOGITS, Input, ModelCard
+from emotion_core.store.card import FACE, LOGITS, Input, ModelCard
 from emotion_core.training.fingerprint import of_weights
 
 
@@ -78,40 +78,44 @@ class Teachers:
     def __bool__(self) -> bool:
         return bool(self.paths)
 
-    def ask(
+    def teach(
         self,
-        views: Sequence[Callable[[], Iterable[Tensor]]],
+        targets: Tensor,
+        weight: float,
+        batches: Callable[[], Iterable[Tensor]],
         inputs: Sequence[Input],
         labels: Sequence[str],
         device: torch.device,
     ) -> tuple[Tensor, list[dict[str, Any]]]:
-        """What they say.
+        """Mix what they say into the targets; of a face they are asked for its mirror image too.
 
         Args:
-            views: each gives batches (N, *shape) as the network to train takes them, all samples in their order; such
-                as one of upright and one of mirrored faces.
+            targets: (samples, classes) distributions.
+            weight: share of what the teachers say.
+            batches: gives batches (N, *shape) as the network to train takes them, all samples in their order.
             inputs: of the network to train.
             labels: of the targets.
             device: where they compute.
 
         Returns:
-            Probabilities (samples, classes) in the order of ``labels``, the mean over teachers and views, and how each
-            teacher was trained.
+            The mixed targets, with the mean probabilities over teachers and views, and how each teacher was trained.
 
         Raises:
             EmotionError: a file is missing, or holds a network with another input or other labels.
         """
         total, trained = torch.zeros(()), []
+        views = (False, True) if all(item.kind == FACE for item in inputs) else (False,)
         for path in self.paths:
             network, card = load_network(path)
             check_same_input(card.inputs, inputs, f"{path} cannot be a teacher")
             order = order_of(card.labels, labels, f"the teacher {path}", "the data")
             network.to(device)
-            for view in views:
-                said = torch.cat([class_probabilities(network, batch.to(device)) for batch in view()])
+            for mirrored in views:
+                seen = (batch.flip(-1) if mirrored else batch for batch in batches())
+                said = torch.cat([class_probabilities(network, batch.to(device)) for batch in seen])
                 total = total + said[:, order]
             trained.append(card.training)
-        return total / (len(views) * len(self.paths)), trained
+        return torch.lerp(targets, total / (len(views) * len(self.paths)), weight), trained
 
 
 @torch.no_grad()
