@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from emotion_core.audio import mfcc  # noqa: E402
+from emotion_core.audio.features import sound_features  # noqa: E402
 from emotion_core.errors import EmotionError  # noqa: E402
 from emotion_core.export.audiovisual_files import load_audiovisual, start_from_efficientface  # noqa: E402
 from emotion_core.export.onnx_export import compare, export_onnx  # noqa: E402
@@ -106,8 +107,11 @@ def test_the_inputs_are_described_as_the_sound_package_makes_them():
     assert clip.framing.rule == "box"
     assert (sound.kind, sound.sample_rate_hz) == ("sound", mfcc.RATE_HZ)
     assert sound.features == {**MFCC, "n_mfcc": mfcc.N_MFCC, "window_s": mfcc.WINDOW_S}
-    assert (MFCC["n_fft"], MFCC["hop_length"], MFCC["n_mels"]) == (mfcc.N_FFT, mfcc.HOP, mfcc.N_MELS)
-    assert mfcc.mfcc(np.zeros(round(mfcc.WINDOW_S * mfcc.RATE_HZ), np.float32)).shape == sound.shape == (10, 156)
+    librosa = mfcc.LIBROSA
+    assert (MFCC["n_fft"], MFCC["hop_length"], MFCC["n_mels"]) == (librosa.n_fft, librosa.hop, librosa.n_mels)
+    for seconds in (0.1, 1.0, mfcc.WINDOW_S, 5.0):
+        samples = np.zeros(round(seconds * mfcc.RATE_HZ), np.float32)
+        assert sound_features(samples, mfcc.RATE_HZ, sound).shape == sound.shape == (10, 156)
 
 
 @pytest.mark.parametrize(("fusion", "heads"), [("ia", 2), ("it", 64), ("lt", 4)])
