@@ -83,6 +83,9 @@ def load_efficientface(path: str | Path) -> EfficientFace:
 def start_from_efficientface(model: Audiovisual, path: str | Path) -> None:
     """Take over all that looks at single frames from a trained EfficientFace; the rest stays as it is.
 
+    EfficientFace itself sees normalised RGB. The published audiovisual network gives the same weights BGR in [0, 1],
+    and so does this one: it has to learn the difference.
+
     Args:
         model: changed in place.
         path: a published file, see ``load_efficientface``, or a ``.safetensors`` of this architecture.
