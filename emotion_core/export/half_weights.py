@@ -37,7 +37,8 @@ def store_half(source: str | Path, path: str | Path) -> ModelCard:
     casts = []
     for tensor in network.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size >= _LEAST:
+        is_matrix = sum(side > 1 for side in values.shape) > 1  # others are few, and add up
+        if values.dtype == np.float32 and is_matrix and values.size >= _LEAST:
             name = tensor.name
             tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
             casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))

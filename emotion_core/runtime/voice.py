@@ -18,7 +18,7 @@ from emotion_core.store.finding import find_model
 SUMS = 4
 """Rows of what is remembered that add up; of the others the larger value counts."""
 INPUTS = ("mel", "state", "heard", "speaker")
-SHRINK = 4.0
+SHRINK = 2.0
 """Utterances of a speaker after which their mean counts as much as that of everybody."""
 
 
@@ -48,12 +48,6 @@ class Speaker:
     def known(self) -> NDArray[np.float32]:
         """(size,): what the network takes off, its input ``speaker``; zeros before the first utterance."""
         return (self._total / (self.count + self.shrink)).astype(np.float32)
-
-
-def spoken(mel: NDArray[np.float32], gate: float) -> NDArray[np.float32]:
-    """The frames of (bands, n) from the first to the last whose mean power is at least ``gate``; all where none is."""
-    loud = np.flatnonzero(mel.mean(0) >= gate)
-    return mel[:, loud[0] : loud[-1] + 1] if len(loud) else mel
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,6 @@ class VoiceModel:
         self._shapes = shapes
         self.bands, self.hop = shapes["mel"]
         self.size = shapes["speaker"][0]
-        self.gate = float(card.architecture["gate"])
 
     @classmethod
     def load(cls, model: str | Path, threads: int = 1) -> VoiceModel:
@@ -108,7 +101,7 @@ class VoiceModel:
         return VoiceStream(self, window)
 
     def utterance(self, mel: NDArray[np.float32], speaker: Speaker | None = None) -> VoiceOpinion:
-        """Judge a whole utterance; the silence before and after it counts for nothing.
+        """Judge a whole utterance.
 
         Args:
             mel: (bands, frames) float32, frames ≥ 1, see ``emotion_core.audio.mel.mel_frames``.
@@ -120,7 +113,7 @@ class VoiceModel:
         mel = np.asarray(mel, np.float32)
         if mel.ndim != 2 or mel.shape[0] != self.bands or not mel.shape[1]:
             raise EmotionError(f"{self.card.name} takes mel frames of shape ({self.bands}, n), got {mel.shape}")
-        mel, stream = spoken(mel, self.gate), self.stream()
+        stream = self.stream()
         for start in range(0, mel.shape[1], self.hop):
             part = mel[:, start : start + self.hop]
             opinion = stream.hear(np.pad(part, ((0, 0), (0, self.hop - part.shape[1]))), speaker)

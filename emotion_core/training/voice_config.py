@@ -27,9 +27,9 @@ class VoiceTrainingConfig(LoopConfig):
     """The network, as cards hold it: {"type": "voice", its settings}. The number of classes comes from the data."""
     copies: int = 2
     """The classifier is the mean of one for the utterances as they are, and one for these with each changed copy."""
-    kept: int = 400
+    kept: int = 600
     """Directions of the statistics that it looks at."""
-    spread: float = 0.3
+    spread: float = 0.6
     """What is added to the variance within a class, as a share of the mean variance."""
     known_most: int = 39
     """It meets every utterance as if 1 to so many others of the same speaker had been heard before."""

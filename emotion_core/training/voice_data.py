@@ -14,21 +14,21 @@ from emotion_core.audio.mel import mel_frames
 from emotion_core.data.voices import Voices
 from emotion_core.media.sound import read_sound
 from emotion_core.models.voice import SAMPLE_RATE_HZ
-from emotion_core.runtime.voice import spoken
 from emotion_core.training.voice_augment import VoiceAugmentConfig, change_mel, change_sound
 
 Mel = NDArray[np.float32]
 
 
 class Utterances(Dataset):
-    """Mel frames (bands, n) of recordings, without the silence before and after.
+    """Mel frames (bands, n) of recordings.
 
     Args:
         voices: the recordings.
         gate: frames whose mean power over the bands is below are silence, as the network has it.
         augment: how they are changed; None leaves them as they are.
         seed: decides the changes, together with an utterance's index.
-        longest: a random part of so many frames is taken of longer ones; None takes all.
+        longest: most frames; a random part is taken of what is longer without the silence before and after. None takes
+            all, with that silence, in which the encoder gets used to the room.
     """
 
     def __init__(
@@ -50,11 +50,18 @@ class Utterances(Dataset):
         rng = np.random.default_rng((self.seed, index))
         if self.augment is not None:
             samples = change_sound(samples, SAMPLE_RATE_HZ, self.augment, rng)
-        mel = spoken(mel_frames(samples, SAMPLE_RATE_HZ), self.gate)
-        if self.longest is not None and mel.shape[1] > self.longest:
-            start = int(rng.integers(mel.shape[1] - self.longest + 1))
+        mel = mel_frames(samples, SAMPLE_RATE_HZ)
+        if self.longest is not None:
+            mel = spoken(mel, self.gate)
+            start = int(rng.integers(max(0, mel.shape[1] - self.longest) + 1))
             mel = mel[:, start : start + self.longest]
         return mel if self.augment is None else change_mel(mel, self.augment, rng)
+
+
+def spoken(mel: NDArray[np.float32], gate: float) -> NDArray[np.float32]:
+    """The frames of (bands, n) from the first to the last whose mean power is at least ``gate``; all where none is."""
+    loud = np.flatnonzero(mel.mean(0) >= gate)
+    return mel[:, loud[0] : loud[-1] + 1] if len(loud) else mel
 
 
 def padded(mels: Sequence[Mel]) -> Tensor:

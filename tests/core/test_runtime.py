@@ -14,6 +14,7 @@ from emotion_core.export.verify import probes
 from emotion_core.labels import AFFECTNET
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.ensemble import EnsembleOutput, softmax
+from emotion_core.runtime.voice import VoiceModel
 from emotion_core.store.card import AFFECT, FACE, LOGITS, SOUND, Framing, Input, ModelCard, Output
 from emotion_core.store.files import atomic_write, sha256
 from emotion_core.store.finding import BUNDLED, find_model, model_names
@@ -323,7 +324,7 @@ def test_model_names_and_unknown_ones(empty_store):
     assert "esr_compact" in model_names()
     (empty_store / "mine.onnx").write_bytes(b"")
     assert find_model("mine") == empty_store / "mine.onnx"
-    with pytest.raises(EmotionError, match=r"unknown model 'nope'.*esr_compact, mine"):
+    with pytest.raises(EmotionError, match=r"unknown model 'nope'.*esr_compact, .*mine"):
         find_model("nope")
     with pytest.raises(EmotionError, match="no model file"):
         find_model("absent/nope.onnx")
@@ -345,7 +346,7 @@ def test_softmax_of_huge_logits():
     np.testing.assert_allclose(softmax(np.array([[1e4, 0.0], [-1e4, -1e4]])), [[1, 0], [0.5, 0.5]])
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in BUNDLED.glob("*.onnx")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in BUNDLED.glob("esr*.onnx")))
 def test_bundled_models_load_are_small_and_honest(name):
     path = BUNDLED / f"{name}.onnx"
     classifier = Classifier.load(name)
@@ -367,3 +368,18 @@ def test_bundled_models_load_are_small_and_honest(name):
         np.random.default_rng(0).random((2, card.channels, card.input_size, card.input_size), np.float32)
     )
     np.testing.assert_allclose(output.probabilities.sum(1), 1)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in BUNDLED.glob("voice*.onnx")))
+def test_bundled_voices_load_are_small_and_honest(name):
+    path = BUNDLED / f"{name}.onnx"
+    model = VoiceModel.load(name)
+    card = ModelCard.from_json(path.with_suffix(".json").read_text())
+    assert (card.name, card.sha256) == (name, sha256(path)) and path.stat().st_size <= 4e6
+    assert "CC BY-NC-SA 4.0" in card.licence and "Apache-2.0" in card.training["start"] and card.training["data"]
+    plain, known = ([r for r in card.results if text in r["protocol"]] for text in ("nothing heard", "after 20"))
+    assert {r["split"] for r in plain} == {r["split"] for r in known} == {"validation", "5 folds by actor"}
+    for before, after in zip(plain, known, strict=True):
+        assert before["split"] == after["split"] and 60 < before["accuracy"] < after["accuracy"] < 90
+    opinion = model.utterance(np.random.default_rng(0).random((40, 120), np.float32))
+    assert opinion.probabilities.sum() == pytest.approx(1) and opinion.frames == 120

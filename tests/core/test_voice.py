@@ -18,7 +18,7 @@ from emotion_core.media.sound import read_sound  # noqa: E402
 from emotion_core.models.registry import describe, entry_of  # noqa: E402
 from emotion_core.models.voice import VoiceConfig, VoiceNetwork, merged  # noqa: E402
 from emotion_core.runtime.classifier import Classifier  # noqa: E402
-from emotion_core.runtime.voice import Speaker, VoiceModel, spoken  # noqa: E402
+from emotion_core.runtime.voice import Speaker, VoiceModel  # noqa: E402
 
 SMALL = VoiceConfig(num_classes=3, hop=10, hidden=16, layers=2, first=0)
 LABELS = ("calm", "happy", "sad")
@@ -176,14 +176,6 @@ def test_knowing_a_speaker_helps_where_speakers_differ():
     assert list(results) == [0, 5, 10, 20] and [r.n for r in results.values()] == [200, 800, 800, 800]
     assert results[0].accuracy < 70 and results[5].accuracy < results[20].accuracy
     assert results[20].accuracy > 75
-
-
-def test_speech_without_the_silence_around_it():
-    mel = np.zeros((40, 20), np.float32)
-    mel[:, 5:12] = 1
-    mel[:, 8] = 0
-    assert spoken(mel, 0.1).shape == (40, 7)
-    assert spoken(np.zeros((40, 20), np.float32), 0.1).shape == (40, 20)
 
 
 def test_mistakes_are_told(exported, tmp_path):

@@ -31,7 +31,7 @@ from emotion_core.training.voice_augment import (  # noqa: E402
     reverberate,
 )
 from emotion_core.training.voice_config import VoiceTrainingConfig  # noqa: E402
-from emotion_core.training.voice_data import Utterances, padded  # noqa: E402
+from emotion_core.training.voice_data import Utterances, padded, spoken  # noqa: E402
 
 MODEL = {"type": "voice", "hidden": 12, "layers": 2, "first": 0}
 RATE_HZ = 16000
@@ -137,7 +137,7 @@ def test_the_classifier_on_an_encoder_as_it_is(table, tmp_path):
 def test_tuning_teaches_the_encoder_and_goes_on_where_it_was_stopped(table, tmp_path):
     train, valid = load_voice_table(table, "train"), load_voice_table(table, "valid")
     calm = {"speed": 0.05, "noise": 0, "reverb": 0, "gain_db": 0, "bands": 0, "frames": 0}
-    settings = {"epochs": 3, "lr": 1e-3, "augment": calm}
+    settings = {"epochs": 3, "lr": 1e-2, "kept": 5, "augment": calm}
     whole = Loop(VoiceTask(config(**settings), train, valid), tmp_path / "whole")
     start = {name: value.clone() for name, value in whole.task.model.layers.state_dict().items()}
     history = whole.run()
@@ -196,16 +196,25 @@ def test_changed_voices():
         VoiceAugmentConfig(noise=1.5)
 
 
-def test_utterances_are_trimmed_drawn_anew_by_seed_and_padded(table):
+def test_utterances_are_drawn_anew_by_seed_cut_and_padded(table):
     voices = load_voice_table(table)
     plain = Utterances(voices, 1e-3)[0]
-    assert plain.shape[0] == 40 and 48 <= plain.shape[1] <= 54  # half a second, without the silence before it
+    assert plain.shape == (40, 76)  # half a second of tone, after a quarter of silence
+    assert 48 <= Utterances(voices, 1e-3, longest=70)[0].shape[1] <= 54
     changed = [Utterances(voices, 1e-3, VoiceAugmentConfig(), seed)[0] for seed in (1, 1, 2)]
     np.testing.assert_array_equal(changed[0], changed[1])
     assert changed[0].shape != changed[2].shape or not np.array_equal(changed[0], changed[2])
     assert Utterances(voices, 1e-3, longest=20)[0].shape == (40, 20)
     batch = padded([plain, plain[:, :7]])
     assert batch.shape == (2, 40, plain.shape[1]) and (batch[1, :, 7:] == 0).all()
+
+
+def test_speech_without_the_silence_around_it():
+    mel = np.zeros((40, 20), np.float32)
+    mel[:, 5:12] = 1
+    mel[:, 8] = 0
+    assert spoken(mel, 0.1).shape == (40, 7)
+    assert spoken(np.zeros((40, 20), np.float32), 0.1).shape == (40, 20)
 
 
 def train_voice(*arguments: object) -> int:

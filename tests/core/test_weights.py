@@ -8,15 +8,21 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
+from emotion_core.audio.mel import mel_frames  # noqa: E402
+from emotion_core.data.voices import load_ravdess  # noqa: E402
 from emotion_core.export.weights import load_network  # noqa: E402
+from emotion_core.media.sound import read_sound  # noqa: E402
 from emotion_core.runtime.classifier import Classifier  # noqa: E402
+from emotion_core.runtime.voice import VoiceModel  # noqa: E402
 from emotion_core.store.finding import BUNDLED  # noqa: E402
 from emotion_core.types import Face  # noqa: E402
 from emotion_core.vision.crop import crop_batch  # noqa: E402
 from emotion_core.vision.detect import create_detector  # noqa: E402
 
+FACES = sorted(path for path in BUNDLED.glob("*.safetensors") if not path.stem.startswith("voice"))
 
-@pytest.mark.parametrize("path", sorted(BUNDLED.glob("*.safetensors")), ids=lambda path: path.stem)
+
+@pytest.mark.parametrize("path", FACES, ids=lambda path: path.stem)
 def test_both_files_give_the_same_values(path, portrait):
     model, card = load_network(path)
     classifier = Classifier.load(path.stem)
@@ -41,3 +47,26 @@ def test_both_files_give_the_same_values(path, portrait):
     assert difference.mean() < mean
     assert (output.probabilities.argmax(1) == probabilities.mean(1).argmax(1)).mean() > 0.95
     np.testing.assert_allclose(output.affect, expected.affect.mean(1).clip(-1, 1), atol=worst)
+
+
+@pytest.mark.parametrize("path", sorted(BUNDLED.glob("voice*.safetensors")), ids=lambda path: path.stem)
+def test_both_files_of_a_voice_give_the_same_values(path, shared):
+    """On real voices of all classes, alone and after others of the same speaker."""
+    model, card = load_network(path)
+    exported = VoiceModel.load(path.stem)
+    assert exported.card.architecture == card.architecture and exported.card.results == card.results
+    assert path.with_suffix(".onnx").stat().st_size <= 4e6
+    voices = load_ravdess(shared / "data" / "ravdess_audio", "valid")
+    speaker, right = exported.speaker(), []
+    for i in np.flatnonzero(np.asarray(voices.speakers) == "18")[::4]:
+        found = read_sound(voices.path(i))
+        mel = mel_frames(found.samples, found.rate_hz)
+        opinion = exported.utterance(mel, speaker)
+        with torch.no_grad():
+            known = torch.from_numpy(speaker.known)[None]
+            expected = model(torch.from_numpy(mel)[None], speaker=known)
+        np.testing.assert_allclose(opinion.probabilities, expected.logits[0].softmax(0), atol=1e-4)
+        np.testing.assert_allclose(opinion.pooled, expected.pooled[0], atol=1e-3)
+        right.append(card.labels[opinion.probabilities.argmax()] == voices.labels[voices.classes[i]])
+        speaker.add(opinion.pooled)
+    assert len(right) == 15 and np.mean(right) > 0.5  # by chance: an eighth
