@@ -185,8 +185,8 @@ def test_no_file_in_the_store_breaks_the_list_of_models(tmp_path, bounded):
     assert result.returncode == 0
     listed, told = result.stdout.decode().splitlines(), result.stderr.decode().splitlines()
     assert [line.partition(":")[0] for line in listed] == [
-        *("esr_compact (default)", "good"),
-        *("face detectors", "model store"),
+        *("esr_compact (default)", "voice_ravdess", "good"),
+        *("face detectors", "presets to train", "model store"),
     ]
     assert [next(name for name in ("blank", "half", "locked") if name in line) for line in told] == [
         *("blank", "half", "locked")
