@@ -13,7 +13,9 @@ from emotion_core.cli.train_options import (
     add_machine,
     add_numbers,
     begin,
+    claim,
     command,
+    files_read,
     given,
     is_first_process,
     read_recipe,
@@ -73,6 +75,7 @@ def run_voice(args: argparse.Namespace) -> int:
     kind = VOICE_SETS[args.dataset]
     if args.folds:
         return _folds(args, config)
+    claim(args.out, files_read(args), ("model.safetensors", "model.json"))
     train, valid = kind.read(args.data, "train"), kind.read(args.data, "valid")
     loop = Loop(VoiceTask(config, train, valid, args.encoder, args.init), args.out, args.device)
     with training_progress() as show:

@@ -255,6 +255,16 @@ def test_the_command_trains_and_tells(table, recipe, tmp_path, capsys):
     assert len(lines) == 4 and "0 utterances heard before" in lines[0] and "over 3 folds of speakers" in lines[0]
 
 
+def test_what_is_read_is_not_replaced(table, recipe, tmp_path, capsys):
+    read = encoder(tmp_path / "model.safetensors")
+    before = read.read_bytes()
+    common = ("--config", recipe, "--dataset", "table", "--data", table, "--out", tmp_path)
+    for option in ("--encoder", "--init"):
+        assert train_voice(*common, option, read) == 2
+        assert f"would replace {read}, which is the source itself" in capsys.readouterr().err
+    assert read.read_bytes() == before
+
+
 def test_mistakes_are_one_line(table, recipe, tmp_path, capsys):
     common = ("--config", recipe, "--dataset", "table", "--data", table, "--out", tmp_path / "run")
     other = tmp_path / "other.pt"
