@@ -112,20 +112,21 @@ def spin_until(ros_node: Any) -> Callable[..., bool]:
     return spin
 
 
-SETTLE_S = 0.3
-"""From the moment a client sees its service to the first call: until the service sees the client too, rmw drops what it
-would answer."""
-
-
 @pytest.fixture
 def client_of(ros_node: Any, spin_until: Callable[..., bool]) -> Callable[..., Any]:
-    """Call with a kind and the name of a service to get a client of which both sides know."""
+    """Call with a kind and the name of a service to get a client of which both sides know.
+
+    A client may see its service before the service sees it, and rmw drops what it would answer then: an empty request,
+    which changes nothing with any kind used here, is sent again until one is answered.
+    """
 
     def make(kind: Any, name: str) -> Any:
         client = ros_node.create_client(kind, name)
         assert spin_until(client.service_is_ready), f"there is no service {name}"
-        spin_until(lambda: False, timeout_s=SETTLE_S)
-        return client
+        for _ in range(20):
+            if spin_until(client.call_async(kind.Request()).done, timeout_s=3.0):
+                return client
+        raise AssertionError(f"the service {name} does not answer")
 
     return make
 

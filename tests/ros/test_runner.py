@@ -183,6 +183,7 @@ def test_a_lifecycle_shutdown_and_then_a_signal(launch: Any, ros_node: Any, spin
     from lifecycle_msgs.srv import ChangeState
 
     process = launch(FOLDER / "facial", "--ros-args", "-p", "detector:=haar")
+    assert spin_until(lambda: ros_node.count_publishers("facial/estimates") == 1)
     client = client_of(ChangeState, "facial/change_state")
     request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_ACTIVE_SHUTDOWN))
     future = client.call_async(request)
