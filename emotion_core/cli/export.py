@@ -39,6 +39,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--name", help="name of the model in its card (default: the card's, or the name of FILE)")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
+    parser.add_argument(
+        "--half", action="store_true", help="store the weights of float32 as float16, in half the space"
+    )
     parser.add_argument("--data", metavar="DIR", help="folder with the dataset to calibrate and measure on")
     parser.add_argument("--dataset", choices=DATASETS, default="ferplus", help="what --data is (default: %(default)s)")
     parser.set_defaults(run=run)
@@ -76,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         model, card = load_network(source)
         card = replace(card, name=args.name or card.name)
     faces = open_dataset(args.dataset, args.data, "train") if args.precision == "int8" else None
-    card = export_as(args.precision, model, card, out, faces)
+    card = export_as(args.precision, model, card, out, faces, half=args.half)
     print(f"{out}: {card.name}, {card.precision}, {out.stat().st_size / 1e6:.2f} MB; its card is inside")
     if args.data:
         _measure(args, out)

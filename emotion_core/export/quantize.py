@@ -1,9 +1,12 @@
-"""Smaller and faster copies of an exported network: int8 for CPUs, float16 for GPUs.
+"""Smaller and faster copies of an exported network: int8 for CPUs, float16 for GPUs, and half the space for any.
 
 int8 is static: the ranges of all activations are measured on given samples, in batches whose extremes are averaged, as
 a single unusual face would otherwise cost everyone else resolution. Convolutions and what lies between them compute in
 integers, one scale a channel for the weights; the classifiers stay float32. Weights use seven bits, since the 16-bit
 sums of CPUs without VNNI would otherwise saturate.
+
+ONNX Runtime computes recurrent layers on CPUs in float32 only. Weights stored as float16 save them nothing but space:
+they are turned back once, when the file is loaded.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from emotion_core.data.dataset import FaceDataset
@@ -33,6 +37,7 @@ from emotion_core.store.metadata import read_card
 
 _INTEGER_OPERATORS = ("Conv", "Add", "Mul", "Relu", "MaxPool")
 _CALIBRATION_BATCH = 32
+_LEAST_HALVED = 1024  # values in a tensor that is worth a node of its own
 _JUDGED = 16  # samples on which a copy is compared with its source
 
 
@@ -43,26 +48,32 @@ def export_as(
     path: str | Path,
     calibration: FaceDataset | Mapping[str, NDArray[np.float32]] | None = None,
     fold_constants: bool = True,
+    half: bool = False,
 ) -> ModelCard:
     """Export a torch network in one of ``PRECISIONS``; see ``export_onnx``, ``convert_float16``, ``quantize_int8``.
 
     Args:
         calibration: training faces of all classes, for int8, of which some hundred are used; or samples for each input
             as ``quantize_int8`` takes them.
+        half: of float32, store the weights in half the space, see ``store_half``.
 
     Raises:
         EmotionError: another precision, no calibration faces, or the export differs from torch.
     """
     if precision not in PRECISIONS:
         raise EmotionError(f"unknown precision {precision!r}: use one of {', '.join(PRECISIONS)}")
+    if half and precision != "float32":
+        raise EmotionError(f"half the space is for float32, got {precision}: its weights are small already")
     check_target(path)
-    if precision == "float32":
+    if precision == "float32" and not half:
         return export_onnx(model, card, path, fold_constants)
     if precision == "int8" and calibration is None:
         raise EmotionError("int8 needs training faces of all classes to measure ranges on, got none")
     with tempfile.TemporaryDirectory(prefix="emotion-") as folder:
         exact = Path(folder) / "float32.onnx"
         export_onnx(model, card, exact, fold_constants)
+        if half:
+            return store_half(exact, path)
         if precision == "float16" or calibration is None:
             return convert_float16(exact, path)
         samples = calibration if isinstance(calibration, Mapping) else calibration_samples(calibration, card)
@@ -127,6 +138,29 @@ def convert_float16(source: str | Path, path: str | Path) -> ModelCard:
             return convert_float_to_float16(onnx.load(str(source)), keep_io_types=True)
 
     return _write(write, source, probes(card.inputs, _JUDGED), replace(card, precision="float16", results=()), path)
+
+
+def store_half(source: str | Path, path: str | Path) -> ModelCard:
+    """Write a copy whose matrices are stored as float16, and which computes in float32. See ``quantize_int8``.
+
+    The card's results stay where rounding changed no weight, as in a network that was saved in half the space.
+    """
+    card, network = _float32_card(source), onnx.load(str(source))
+    casts, is_exact = [], True
+    for tensor in network.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        is_matrix = sum(side > 1 for side in values.shape) > 1  # others are few, and add up
+        if values.dtype == np.float32 and is_matrix and values.size >= _LEAST_HALVED:
+            name, halved = tensor.name, values.astype(np.float16)
+            is_exact = is_exact and np.array_equal(halved.astype(np.float32), values)
+            tensor.CopyFrom(numpy_helper.from_array(halved, f"{name}_half"))
+            casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *network.graph.node]
+    del network.graph.node[:]
+    network.graph.node.extend(nodes)
+    onnx.checker.check_model(network)
+    card = card if is_exact else replace(card, results=())
+    return _write(lambda _: network, source, probes(card.inputs, _JUDGED), card, path)
 
 
 def calibration_samples(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+import emotion_core  # noqa: E402
 from emotion_core.audio.mel import mel_frames  # noqa: E402
+from emotion_core.cli import main  # noqa: E402
 from emotion_core.errors import EmotionError  # noqa: E402
 from emotion_core.evaluation.voices import evaluate_voices, heard_before  # noqa: E402
 from emotion_core.export.ge2e import load_ge2e  # noqa: E402
-from emotion_core.export.half_weights import store_half  # noqa: E402
 from emotion_core.export.onnx_export import export_onnx  # noqa: E402
+from emotion_core.export.quantize import export_as, store_half  # noqa: E402
 from emotion_core.media.sound import read_sound  # noqa: E402
 from emotion_core.models.registry import describe, entry_of  # noqa: E402
 from emotion_core.models.voice import VoiceConfig, VoiceNetwork, merged  # noqa: E402
@@ -124,6 +129,33 @@ def test_a_copy_with_half_the_weights(exported, tmp_path):
     difference = np.abs(half.utterance(mel).probabilities - exported.utterance(mel).probabilities).max()
     assert 0 < difference < 2e-3
     assert (tmp_path / "half.onnx").stat().st_size < 0.75 * (tmp_path / "full.onnx").stat().st_size
+
+
+def test_a_copy_of_weights_that_are_half_already_has_the_same_figures(exported, tmp_path):
+    figures = ({"dataset": "tones", "split": "valid", "accuracy": 90.0, "n": 10, "protocol": "drawn"},)
+    card = replace(exported.network.card, results=figures)
+    rounded = network()
+    for tensor in rounded.parameters():
+        tensor.data = tensor.data.half().float()
+    for tensor in rounded.buffers():
+        tensor.data = tensor.data.half().float() if tensor.is_floating_point() else tensor.data
+    assert export_as("float32", rounded, card, tmp_path / "same.onnx", half=True).results == figures
+    assert export_as("float32", network(), card, tmp_path / "other.onnx", half=True).results == ()
+    with pytest.raises(EmotionError, match="half the space is for float32, got float16"):
+        export_as("float16", rounded, card, tmp_path / "no.onnx", half=True)
+    assert not (tmp_path / "no.onnx").exists()
+
+
+def test_the_bundled_file_is_the_export_of_the_bundled_weights(tmp_path):
+    bundled = Path(emotion_core.__file__).parent / "weights" / "voice_ravdess.onnx"
+    out = tmp_path / "again.onnx"
+    assert main(["export", str(bundled.with_suffix(".safetensors")), "--half", "--out", str(out)]) == 0
+    again, stored, mel = VoiceModel(out), VoiceModel(bundled), sound(120)
+    assert again.network.card.results == stored.network.card.results != ()
+    assert again.network.card.architecture == stored.network.card.architecture
+    assert abs(out.stat().st_size / bundled.stat().st_size - 1) < 0.02
+    expected = stored.utterance(mel).probabilities
+    np.testing.assert_allclose(again.utterance(mel).probabilities, expected, atol=1e-6)
 
 
 def _path(model: VoiceModel, folder):
