@@ -18,6 +18,7 @@ import numpy as np
 
 from emotion_core.errors import EmotionError
 from emotion_core.media.headers import SUFFIXES
+from emotion_core.media.packets import decoded
 from emotion_core.media.pictures import read_picture
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.store.files import user_path
@@ -220,22 +221,14 @@ class _Video(FrameSource):
 
     def _decoded(self, container: Any) -> Iterator[Any]:
         """Every frame that can be decoded; what is broken is counted."""
-        stream = container.streams.video[0]
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets, None)
-                frames = [] if packet is None else packet.decode()
-            except self._av.error.FFmpegError:
+        for frame in decoded(container, container.streams.video[0], self._skip):
+            if frame.is_corrupt:
                 self.skipped += 1
-                continue  # an error while demuxing has ended the packets: the next one is None
-            if packet is None:
-                return
-            for frame in frames:
-                if frame.is_corrupt:
-                    self.skipped += 1
-                else:
-                    yield frame
+            else:
+                yield frame
+
+    def _skip(self) -> None:
+        self.skipped += 1
 
 
 class _Camera(FrameSource):

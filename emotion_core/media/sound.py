@@ -16,6 +16,7 @@ from emotion_core.audio.order import ChunkOrder, SoundCounts
 from emotion_core.audio.resample import ResampleStream
 from emotion_core.audio.spectrum import Samples
 from emotion_core.errors import EmotionError
+from emotion_core.media.packets import decoded
 from emotion_core.store.files import user_path
 
 MAX_WHOLE_S = 3600.0
@@ -100,7 +101,7 @@ class SoundSource:
         self.skipped = 0
         next_s = self.start_s
         with self._open() as container:
-            for frame in self._decoded(container):
+            for frame in decoded(container, self._track(container), self._skip):
                 array = frame.to_ndarray()
                 # planar: a row for each channel; else one row of interleaved samples
                 sound = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
@@ -128,18 +129,8 @@ class SoundSource:
                 return _seconds(stream.start_time, stream.time_base) or 0.0
         return None
 
-    def _decoded(self, container: Any) -> Iterator[Any]:
-        packets = container.demux(self._track(container))
-        while True:
-            try:
-                packet = next(packets, None)
-                frames = [] if packet is None else packet.decode()
-            except self._av.error.FFmpegError:
-                self.skipped += 1
-                continue  # an error while demuxing has ended the packets: the next one is None
-            if packet is None:
-                return
-            yield from frames
+    def _skip(self) -> None:
+        self.skipped += 1
 
 
 def read_sound(path: str | Path, rate_hz: int | None = None) -> Sound:
