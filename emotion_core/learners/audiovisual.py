@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from emotion_core.data.clip_files import ClipSpec
 from emotion_core.data.clips import ClipDataset, as_clips, check_inputs, fit_clip, fit_sound, relabelled_clips
 from emotion_core.data.subset import balanced_indices
 from emotion_core.data.voices import RAVDESS
@@ -25,9 +26,14 @@ from emotion_core.evaluation.modes import AUDIOVISUAL, check_mode, evaluate_mode
 from emotion_core.export.audiovisual_files import start_from_efficientface
 from emotion_core.export.weights import save_network
 from emotion_core.learners.audiovisual_config import AudiovisualLearnerConfig
+from emotion_core.learners.audiovisual_data import (
+    get_audiovisual_emotion_dataset,
+    load_inference_data,
+    load_inputs,
+)
 from emotion_core.learners.audiovisual_files import load_folder, save_folder
 from emotion_core.learners.base import Learner, check_folder
-from emotion_core.learners.engine import Category
+from emotion_core.learners.engine import Category, Timeseries, Video
 from emotion_core.models.audiovisual import Audiovisual, AudiovisualConfig
 from emotion_core.models.registry import describe, entry_of, inputs_of
 from emotion_core.store.card import ModelCard
@@ -36,6 +42,8 @@ from emotion_core.training.audiovisual import AudiovisualTask
 from emotion_core.training.events import EpochDone, Event, OnEvent
 from emotion_core.training.history import in_words
 from emotion_core.training.loop import CHECKPOINT, Loop
+
+__all__ = ["AudiovisualEmotionLearner", "get_audiovisual_emotion_dataset", "load_inference_data"]
 
 NAME = "audiovisual"
 QUIET_INTERVAL = 10
@@ -229,6 +237,17 @@ class AudiovisualEmotionLearner(Learner):
         said = self._network()(clip[None], sound[None]).probabilities[0]
         chosen = int(said.argmax())
         return Category(chosen, self.labels[chosen], float(said[chosen]))
+
+    def load_inference_data(
+        self,
+        audio: str | Path | NDArray[Any] | None,
+        video: str | Path | NDArray[Any] | None = None,
+        sample_rate_hz: int = 22050,
+        detector: str = "auto",
+    ) -> tuple[Timeseries | None, Video | None]:
+        """Sound and picture of one window as this network takes them; see ``audiovisual_data.load_inference_data``."""
+        spec = ClipSpec.of_inputs(*check_inputs(inputs_of(self.model)))
+        return load_inputs(audio, video, spec, sample_rate_hz, detector)
 
     def save(self, path: str | Path, verbose: bool = True) -> Path:
         """Write the network to a folder.
