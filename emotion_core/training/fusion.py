@@ -1,0 +1,332 @@
+"""Fitting the late fusion: how far a face and a voice can be trusted, from what each says on validation data.
+
+The weight of a sense under some condition is the exponent of its probabilities that makes the truth most likely, one
+over the temperature of
+
+    Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks. ICML 2017.
+
+Conditions are made: faces are shrunk, a fan is mixed into the voices, and less of them is heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_core.data.dataset import FaceDataset
+from emotion_core.data.pairs import Pairs, draw_pairs, meaning
+from emotion_core.data.relabel import order_of
+from emotion_core.data.voices import Voices
+from emotion_core.labels import canonical
+from emotion_core.media.sound import read_sound
+from emotion_core.pipeline.voice import HeardVoice, VoiceSense, hear_whole
+from emotion_core.runtime.classifier import Classifier
+from emotion_core.runtime.fusion import Curve, FusionCard, LateFusion
+from emotion_core.runtime.voice import VoiceModel
+from emotion_core.vision.crop import fit_faces
+from emotion_core.vision.detect import FaceDetector
+
+SIZES_PX = (8, 12, 16, 20, 24, 32, 48)
+SNRS_DB = (0, 5, 10, 15, 20, 30)
+SPEECH_S = (0.3, 0.6, 0.9, 1.2, 1.6)
+ENOUGH_S = 1.2
+"""Seconds of speech from which on the noise decides, and not how much was heard."""
+PER_VOICE = 20
+"""Faces to each voice in the pairs."""
+
+_RATE_HZ, _CHUNK = 16000, 480
+_SCORE_BINS = 4
+_LEAST_SCORE = 0.3
+_BATCH = 256
+_WEIGHTS = np.geomspace(0.02, 4.0, 300)
+_PAUSE_S = 2.0  # of nothing but the noise before and after a voice
+
+
+@dataclass(frozen=True)
+class Said:
+    """What voices are heard to say under one condition: probabilities (N, classes), truths (N,), and speech (N,) s."""
+
+    probabilities: NDArray[np.float64]
+    truths: NDArray[np.int64]
+    speech_s: NDArray[np.float64]
+    snr_db: NDArray[np.float64]
+
+
+def best_weight(probabilities: NDArray[np.float64], truths: NDArray[np.int64]) -> float:
+    """The exponent that makes the truths most likely.
+
+    Args:
+        probabilities: (N, classes); they need not sum to 1.
+        truths: (N,) classes.
+    """
+    logs, rows = np.log(np.maximum(probabilities, 1e-9)), np.arange(len(truths))
+
+    def cost(weight: float) -> float:
+        scores = weight * logs
+        top = scores.max(1, keepdims=True)
+        return float((np.log(np.exp(scores - top).sum(1)) + top[:, 0] - scores[rows, truths]).mean())
+
+    return float(_WEIGHTS[np.argmin([cost(weight) for weight in _WEIGHTS])])
+
+
+def fan(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(count,) float32 of power 1: noise as a fan makes it, weaker towards high tones."""
+    spectrum = np.fft.rfft(rng.standard_normal(count))
+    noise = np.fft.irfft(spectrum / np.maximum(np.fft.rfftfreq(count, 1 / _RATE_HZ), 60.0) ** 0.8, count)
+    return (noise / np.sqrt(np.square(noise).mean())).astype(np.float32)
+
+
+def fit_fusion(
+    name: str,
+    face: Classifier,
+    faces: FaceDataset,
+    voice: VoiceModel,
+    voices: Voices,
+    heard_from: Voices,
+    detector: FaceDetector | None = None,
+    seed: int = 0,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> FusionCard:
+    """Fit a fusion, and measure it on pairs.
+
+    Args:
+        name: of the fusion.
+        face, faces: a network, and labelled faces that it did not learn from.
+        voice, voices: a network, and labelled voices that it did not learn from.
+        heard_from: the voices that it did learn from, whose classes are its prior.
+        detector: whose scores are looked at; None leaves them out.
+        seed: decides noise and pairs.
+        on_progress: called with what is done, and how much of it.
+
+    Returns:
+        The card, without licence and command.
+    """
+    tell = on_progress or (lambda what, done, total: None)
+    labels = face.card.labels
+    order = order_of(faces.labels, labels, "the faces", "the network")
+    face_truth = np.argsort(order)[np.asarray(faces.targets)]
+    by_size = {}
+    for done, size in enumerate(SIZES_PX, 1):
+        by_size[size] = shrunk(face, faces, size)
+        tell("sizes of faces", done, len(SIZES_PX))
+    seen = by_size[SIZES_PX[-1]]
+    face_weight = best_weight(seen, face_truth)
+    sizes = _curve([(float(s), best_weight(p, face_truth) / face_weight) for s, p in by_size.items()])
+    scores = _score_curve(detector, faces, seen, face_truth, face_weight)
+
+    words = [canonical(label) for label in labels]
+    mapping = {label: labels[words.index(meaning(label))] for label in voice.card.labels}
+    truth_of = np.array([labels.index(mapping[label]) for label in voices.labels])
+    rows = [(sound, truth_of[k]) for sound, k in zip(_sounds(voices), voices.targets, strict=True)]
+    prior = np.bincount(
+        [labels.index(mapping[heard_from.labels[k]]) for k in heard_from.targets], minlength=len(labels)
+    )
+    spread = np.array([[labels[k] == mapping[label] for k in range(len(labels))] for label in voice.card.labels], float)
+    known = spread.any(0)
+
+    def weight(said: Said) -> float:
+        place = np.cumsum(known) - 1
+        return best_weight((said.probabilities @ spread)[:, known], place[said.truths])
+
+    whole = _whole(voice, rows)
+    voice_weight = weight(whole)
+    by_noise = {}
+    for done, snr in enumerate((None, *SNRS_DB), 1):
+        by_noise[snr] = _streamed(voice, rows, snr, seed)
+        tell("noise in the voices", done, 1 + len(SNRS_DB))
+    clean = by_noise.pop(None)
+    long = [_some(said, said.speech_s >= ENOUGH_S) for said in (*by_noise.values(), clean)]
+    base = weight(long[-1])
+    noise = _curve([(float(np.nanmedian(said.snr_db)), weight(said) / base) for said in long])
+    ends = (*SPEECH_S[1:], np.inf)
+    spoken = [_some(clean, (clean.speech_s >= a) & (clean.speech_s < b)) for a, b in zip(SPEECH_S, ends, strict=True)]
+    speech = _curve(
+        [(a, weight(said) / voice_weight) for a, said in zip(SPEECH_S, spoken, strict=True) if len(said.truths)]
+    )
+    card = FusionCard(
+        name, face.card.name, voice.card.name, labels, mapping, tuple((prior / prior.sum()).tolist()),
+        round(face_weight, 3), round(voice_weight, 3), sizes, scores, noise, speech,
+        "" if detector is None else detector.name,
+    )  # fmt: skip
+    fusion = LateFusion(card, labels, voice.card.labels)
+    pairs = draw_pairs(faces, voices, PER_VOICE, seed)
+    conflicts = draw_pairs(faces, voices, PER_VOICE, seed, conflicting=True)
+    results = [
+        measure_pairs(fusion, pairs, seen, whole.probabilities),
+        measure_pairs(fusion, pairs, seen, whole.probabilities, halves=True),
+        measure_conflicts(fusion, conflicts, seen, whole.probabilities),
+    ]
+    return replace(card, results=results)
+
+
+def shrunk(face: Classifier, faces: FaceDataset, size: int) -> NDArray[np.float64]:
+    """(N, classes): what a network says of faces that had only so many pixels a side."""
+    item, said = face.card.face, []
+    for start in range(0, len(faces), _BATCH):
+        batch = [faces.face(i) for i in range(start, min(start + _BATCH, len(faces)))]
+        if size < len(batch[0]):
+            batch = [np.asarray(cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA), np.uint8) for one in batch]
+        said.append(face(fit_faces(np.stack(batch), item)).probabilities)
+    return np.concatenate(said).astype(np.float64)
+
+
+def measure_pairs(
+    fusion: LateFusion,
+    pairs: Pairs,
+    seen: NDArray[np.float64],
+    heard: NDArray[np.float64],
+    halves: bool = False,
+) -> dict[str, Any]:
+    """Accuracy in percent of face, voice and both on pairs of the same class.
+
+    Args:
+        fusion: whose weights count, under the best conditions.
+        pairs: which belong together.
+        seen, heard: (N, classes) probabilities of all faces and of all voices.
+        halves: fit the weights on one half of the faces and of the voices and measure on the other, and the other way
+            round, so that nothing is measured on what it was fitted on.
+    """
+    card = fusion.card
+    truths = np.array([fusion.labels.index(name) for name in pairs.labels])[pairs.face_classes]
+    if halves:
+        fused = np.zeros((len(pairs), len(fusion.labels)))
+        odd_face, odd_voice = pairs.faces % 2 == 1, _second_half(pairs.voices)
+        inside = np.zeros(len(pairs), bool)
+        for test in (False, True):
+            learn = (odd_face != test) & (odd_voice != test)
+            measured = (odd_face == test) & (odd_voice == test)
+            weights = _fitted(fusion, seen[pairs.faces[learn]], heard[pairs.voices[learn]], truths[learn])
+            fused[measured] = fusion.pool(seen[pairs.faces[measured]], heard[pairs.voices[measured]], *weights)
+            inside |= measured
+    else:
+        fused = fusion.pool(seen[pairs.faces], heard[pairs.voices], card.face_weight, card.voice_weight)
+        inside = np.ones(len(pairs), bool)
+    answers = {"face": seen[pairs.faces], "voice": fusion.voice(heard[pairs.voices]), "both": fused}
+    hits = {name: said[inside].argmax(1) == truths[inside] for name, said in answers.items()}
+    recalls = {
+        name: np.mean([hit[truths[inside] == k].mean() for k in np.unique(truths[inside])])
+        for name, hit in hits.items()
+    }
+    return {
+        "protocol": "pairs of one class" + (", weights fitted on the other half" if halves else ""),
+        "n": int(inside.sum()),
+        "accuracy": {name: round(100 * float(hit.mean()), 2) for name, hit in hits.items()},
+        "macro_recall": {name: round(100 * float(recall), 2) for name, recall in recalls.items()},
+    }
+
+
+def measure_conflicts(
+    fusion: LateFusion, pairs: Pairs, seen: NDArray[np.float64], heard: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Which sense wins where face and voice are of different classes, in percent of the pairs."""
+    card = fusion.card
+    places = np.array([fusion.labels.index(name) for name in pairs.labels])
+    fused = fusion.pool(seen[pairs.faces], heard[pairs.voices], card.face_weight, card.voice_weight).argmax(1)
+    face, voice = fused == places[pairs.face_classes], fused == places[pairs.voice_classes]
+    return {
+        "protocol": "pairs of two classes",
+        "n": len(pairs),
+        "wins": {
+            "face": round(100 * float(face.mean()), 2),
+            "voice": round(100 * float(voice.mean()), 2),
+            "neither": round(100 * float((~face & ~voice).mean()), 2),
+        },
+    }
+
+
+def _fitted(
+    fusion: LateFusion, seen: NDArray[np.float64], heard: NDArray[np.float64], truths: NDArray[np.int64]
+) -> tuple[float, float]:
+    """Weights of both senses, each fitted alone on what it says in some pairs."""
+    known = np.flatnonzero(np.array(fusion.card.prior) > 0)
+    place = np.searchsorted(known, truths)
+    return best_weight(seen, truths), best_weight(fusion.voice(heard)[:, known], place)
+
+
+def _second_half(voices: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Voices are listed speaker by speaker: nobody is in both halves."""
+    return voices > np.median(np.unique(voices))
+
+
+def _sounds(voices: Voices) -> list[NDArray[np.float32]]:
+    return [read_sound(voices.path(i), _RATE_HZ).samples for i in range(len(voices))]
+
+
+def _whole(model: VoiceModel, rows: Sequence[tuple[NDArray[np.float32], int]]) -> Said:
+    """Recordings judged as one utterance; one in which nobody is heard says nothing."""
+    found = [(hear_whole(model, sound, 0.0), truth) for sound, truth in rows]
+    nothing = np.full(len(model.card.labels), 1 / len(model.card.labels))
+    return Said(
+        np.array([nothing if heard is None else heard.probabilities for heard, _ in found]),
+        np.array([truth for _, truth in found]),
+        np.array([0.0 if heard is None else heard.speech_s for heard, _ in found]),
+        np.array([np.nan if heard is None else heard.snr_db for heard, _ in found]),
+    )
+
+
+def _streamed(
+    model: VoiceModel, rows: Sequence[tuple[NDArray[np.float32], int]], snr_db: float | None, seed: int
+) -> Said:
+    """Every opinion on recordings that come as a microphone's chunks, with a fan at a ratio to the louder half."""
+    found: list[tuple[HeardVoice, int]] = []
+    for index, (sound, truth) in enumerate(rows):
+        pause = np.zeros(round(_PAUSE_S * _RATE_HZ), np.float32)
+        samples = np.concatenate([pause, sound, pause])
+        if snr_db is not None:
+            powers = np.square(sound[: len(sound) // 512 * 512].reshape(-1, 512)).mean(1)
+            level = np.sqrt(powers[powers >= np.median(powers)].mean() / 10 ** (snr_db / 10))
+            samples = samples + np.float32(level) * fan(len(samples), np.random.default_rng([seed, index]))
+        sense = VoiceSense(model)
+        for start in range(0, len(samples), _CHUNK):
+            part = samples[start : start + _CHUNK]
+            found += [(heard, truth) for heard in sense.push(part, _RATE_HZ, start / _RATE_HZ)]
+    return Said(
+        np.array([heard.probabilities for heard, _ in found]).reshape(-1, len(model.card.labels)),
+        np.array([truth for _, truth in found], np.int64),
+        np.array([heard.speech_s for heard, _ in found]),
+        np.array([heard.snr_db for heard, _ in found]),
+    )
+
+
+def _some(said: Said, chosen: NDArray[np.bool_]) -> Said:
+    return Said(said.probabilities[chosen], said.truths[chosen], said.speech_s[chosen], said.snr_db[chosen])
+
+
+def _score_curve(
+    detector: FaceDetector | None,
+    faces: FaceDataset,
+    seen: NDArray[np.float64],
+    truths: NDArray[np.int64],
+    base: float,
+) -> Curve:
+    """Weight by the detector's score, relative to that of all faces; faces are enlarged for the detector."""
+    if detector is None:
+        return ((0.0, 1.0), (1.0, 1.0))
+    scores = np.full(len(faces), _LEAST_SCORE)  # a face that is missed has a score below the least
+    for i in range(len(faces)):
+        face = faces.face(i)
+        colour = cv2.cvtColor(face, cv2.COLOR_GRAY2BGR) if face.ndim == 2 else face
+        side = len(colour) // 3
+        framed = cv2.copyMakeBorder(colour, side, side, side, side, cv2.BORDER_REPLICATE)
+        found = detector.detect(np.asarray(cv2.resize(framed, (240, 240)), np.uint8))
+        if found:
+            scores[i] = max(_LEAST_SCORE, found[0].score)
+    edges = np.quantile(scores, np.linspace(0, 1, _SCORE_BINS + 1))
+    points = []
+    for low, high in pairwise(edges):
+        inside = (scores >= low) & (scores <= high)
+        points.append((float(np.median(scores[inside])), best_weight(seen[inside], truths[inside]) / base))
+    return _curve(points)
+
+
+def _curve(points: Sequence[tuple[float, float]]) -> Curve:
+    """Weights that never fall from worse to better conditions, and never exceed 1."""
+    ordered = sorted(points)
+    rising = np.minimum(np.maximum.accumulate([weight for _, weight in ordered]), 1.0)
+    return tuple((round(value, 2), round(float(weight), 3)) for (value, _), weight in zip(ordered, rising, strict=True))
