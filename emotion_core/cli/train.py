@@ -8,6 +8,7 @@ import logging
 from dataclasses import fields, replace
 from pathlib import Path
 
+from emotion_core.cli.train_audiovisual import add_audiovisual
 from emotion_core.cli.train_fusion import add_fusion
 from emotion_core.cli.train_options import (
     add_machine,
@@ -45,7 +46,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("train", help="train a network", description="Train a network.")
     learners = parser.add_subparsers(dest="learner", metavar="LEARNER", required=True)
-    for add_one in (_add_esr, _add_classifier, add_voice, add_fusion, _add_facial, _add_ckplus):
+    for add_one in (_add_esr, _add_classifier, add_voice, add_audiovisual, add_fusion, _add_facial, _add_ckplus):
         add_one(learners)
 
 

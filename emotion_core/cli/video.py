@@ -11,6 +11,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +19,24 @@ import numpy as np
 
 from emotion_core.errors import EmotionError
 from emotion_core.media.sinks import PictureSink, Sink, VideoSink, WindowSink
+from emotion_core.media.sound import Chunk, SoundSource
 from emotion_core.store.files import atomic_write, cannot_write, user_path
 from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.store.outputs import Outputs, model_files
+from emotion_core.types import FACE, VOICE
 from emotion_core.vision.detect import DETECTORS
 
 if TYPE_CHECKING:
     from emotion_core.media.frames import FrameSource
+    from emotion_core.pipeline.voice import HeardVoice
+    from emotion_core.plots.observer import Observer
     from emotion_core.runtime.ensemble import EnsembleOutput
     from emotion_core.types import EmotionEstimate, Picture
 
 _LINE_S = 10.0
 """Where there is no terminal, a line tells of every ten seconds of the media."""
+
+SENSES = {FACE: "face", FACE | VOICE: "face + voice", VOICE: "voice"}
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,6 +58,17 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="the .mp4 to write; of a picture .png or .jpg; of a folder .mp4, or a folder for its pictures one by one, "
         "as PNG (of several with one name the later ones get -2, -3, … in the order of the files' names)",
+    )
+    parser.add_argument(
+        "--audio",
+        nargs="?",
+        const=True,
+        metavar="FILE",
+        help="hear too: the sound track of SOURCE, or this file; a strip below the frame shows what was heard and what "
+        "the voice says",
+    )
+    parser.add_argument(
+        "--voice-model", default="voice_ravdess", metavar="M", help="with --audio (default: %(default)s)"
     )
     parser.add_argument("--csv", metavar="FILE", help="write a row for each frame, face and member of the ensemble")
     parser.add_argument("--every", type=_count, default=1, metavar="N", help="process each Nth frame (default: all)")
@@ -81,7 +99,9 @@ def run(args: argparse.Namespace) -> int:
         picture = not source.is_live and not folder and is_still(path)
         stills = picture or (folder and Path(args.out or "").suffix.lower() != ".mp4")
         files = pictures_in(path) if folder else [path]
-        outputs = Outputs([*files, *model_files(args.model)])
+        sound = _open_sound(args, source.is_live or folder or picture)
+        heard = [user_path(args.audio)] if isinstance(args.audio, str) else []
+        outputs = Outputs([*files, *heard, *model_files(args.model)])
         observer = Observer(
             args.model,
             args.detector,
@@ -89,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
             size=args.size,
             panel=args.branches,
             gradcam=args.gradcam,
+            voice_model=None if sound is None else args.voice_model,
         )
         sink, names = _sink(args, source, outputs, picture, [file.stem for file in files] if stills else [])
         stack.enter_context(contextlib.closing(sink))
@@ -99,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
                     if stamp_s >= args.duration and not stills:
                         break
                     tally.frames += 1
+                    if sound is not None:
+                        sound.play(observer, stamp_s)
                     if index % args.every:
                         continue
                     try:
@@ -108,8 +131,8 @@ def run(args: argparse.Namespace) -> int:
                         tally.fail(error)
                         continue
                     tally.add(estimates, stamp_s)
-                    if table is not None and observer.output is not None:
-                        table.add(index, stamp_s, estimates, observer.output)
+                    if table is not None:
+                        table.add(index, stamp_s, estimates, observer.output, observer.voice(stamp_s))
                     if drawn is not None and not sink.put(drawn, stamp_s, name):
                         break
                     tell(stamp_s, tally.processed)
@@ -119,6 +142,8 @@ def run(args: argparse.Namespace) -> int:
         sink.close()
         report = {"source": args.source, "model": observer.model, "detector": observer.detector}
         report |= tally.report(source.skipped) | {"written": sink.written, "out": args.out, "csv": args.csv}
+        if sound is not None:
+            report |= sound.report(observer) | {"senses": tally.senses()}
     print(json.dumps(report) if args.json else _sentence(report))
     return 130 if interrupted and not source.is_live else 0
 
@@ -176,11 +201,17 @@ class _Tally:
         self._stamp_s, self._first = 0.0, ""
         self._tracks: set[str] = set()
         self._labels: Counter[str] = Counter()
+        self._senses: Counter[int] = Counter()
 
     def add(self, estimates: Sequence[EmotionEstimate], stamp_s: float) -> None:
         self.processed, self._faces, self._stamp_s = self.processed + 1, self._faces + len(estimates), stamp_s
         self._tracks |= {estimate.track_id for estimate in estimates if estimate.track_id}
         self._labels.update(estimate.label for estimate in estimates)
+        self._senses.update(estimate.modalities for estimate in estimates)
+
+    def senses(self) -> dict[str, int]:
+        """Estimates by the senses that they come from."""
+        return {name: self._senses[bits] for bits, name in SENSES.items()}
 
     def fail(self, error: Exception) -> None:
         if not self._failed:
@@ -208,6 +239,8 @@ class _Tally:
 def _sentence(report: dict[str, Any]) -> str:
     labels = ", ".join(f"{label} {count}" for label, count in report["labels"].items()) or "nobody"
     bad = f", {report['bad']} bad" if report["bad"] else ""
+    if "senses" in report:
+        labels += f" (from {', '.join(f'{name} {count}' for name, count in report['senses'].items())})"
     written = ", ".join(str(report[name]) for name in ("out", "csv") if report[name])
     return f"{report['source']}: {report['processed']} of {report['frames']} frames processed{bad}; seen: {labels}" + (
         f"; wrote {written}" if written else ""
@@ -222,9 +255,23 @@ class _Table:
         names = ("frame", "stamp_s", "track_id", "branch", "label", "confidence", "valence", "arousal")
         self._writer.writerow((*names, *(f"p_{label}" for label in labels)))
 
-    def add(self, index: int, stamp_s: float, estimates: Sequence[EmotionEstimate], output: EnsembleOutput) -> None:
+    def add(
+        self,
+        index: int,
+        stamp_s: float,
+        estimates: Sequence[EmotionEstimate],
+        output: EnsembleOutput | None,
+        voice: tuple[HeardVoice, tuple[float, ...]] | None,
+    ) -> None:
+        none = (math.nan, math.nan)
+        if voice is not None:
+            self._row((index, f"{stamp_s:.6f}", ""), "voice", voice[1], none)
         for i, estimate in enumerate(estimates):
             common = (index, f"{stamp_s:.6f}", estimate.track_id)
+            if estimate.modalities == FACE | VOICE:
+                self._row(common, "face + voice", estimate.probabilities, (estimate.valence, estimate.arousal))
+            if estimate.face is None or output is None:
+                continue
             members = zip(output.branch_probabilities[i], output.branch_affect[i], strict=True)
             self._row(common, "ensemble", output.probabilities[i], output.affect[i])
             for branch, (probabilities, affect) in enumerate(members, 1):
@@ -235,6 +282,37 @@ class _Table:
         values = (probabilities[winner], *affect, *probabilities)
         numbers = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
         self._writer.writerow((*common, branch, self._labels[winner], *numbers))
+
+
+class _Sound:
+    """A file's sound, heard in step with the frames."""
+
+    def __init__(self, path: str) -> None:
+        self._source = SoundSource(path)
+        self._chunks = iter(self._source)
+        self._next: Chunk | None = next(self._chunks, None)
+        if self._next is None:
+            raise EmotionError(f"{path}: expected sound, but the sound track is empty or damaged")
+
+    def play(self, observer: Observer, until_s: float) -> None:
+        """Hear all that has begun at a time; a chunk that is none is counted."""
+        while self._next is not None and self._next.stamp_s <= until_s:
+            with contextlib.suppress(EmotionError):
+                observer.hear(self._next.sound, self._next.rate_hz, self._next.stamp_s)
+            self._next = next(self._chunks, None)
+
+    def report(self, observer: Observer) -> dict[str, Any]:
+        """What was wrong with it."""
+        counts = observer.sound_counts
+        return {"sound": {**(asdict(counts) if counts else {}), "skipped": self._source.skipped}}
+
+
+def _open_sound(args: argparse.Namespace, no_video: bool) -> _Sound | None:
+    if args.audio is None:
+        return None
+    if no_video:
+        raise EmotionError(f"--audio goes with a video file, and {args.source} is none")
+    return _Sound(args.audio if isinstance(args.audio, str) else args.source)
 
 
 @contextlib.contextmanager

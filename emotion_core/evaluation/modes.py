@@ -6,7 +6,7 @@ Chumachenko, Iosifidis, Gabbouj: Self-attention fusion for audiovisual emotion r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +138,23 @@ def evaluate_modes(
 ) -> dict[str, ModeResult]:
     """Measure in all MODES; see ``evaluate_mode``."""
     return {mode: evaluate_mode(network, data, inputs, labels, mode, batch_size, seed) for mode in MODES}
+
+
+def mode_results(results: Mapping[str, ModeResult], dataset: str, split: str, precision: str) -> list[dict[str, Any]]:
+    """Measurements as they stand in model cards, an entry for each mode."""
+    return [
+        {
+            "dataset": dataset,
+            "split": split,
+            "protocol": f"{len(result.categories.labels)} classes, {mode}",
+            "n": result.categories.ensemble.n,
+            "accuracy": round(result.categories.ensemble.accuracy, 2),
+            "macro_f1": round(result.categories.ensemble.macro_f1, 2),
+            "calibration_error": round(result.categories.ensemble.calibration_error, 2),
+            "precision": precision,
+        }
+        for mode, result in results.items()
+    ]
 
 
 def _cross_entropy(output: EnsembleOutput, data: ClipDataset, labels: Sequence[str]) -> float:

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_core.audio.order import SoundCounts
 from emotion_core.errors import EmotionError
+from emotion_core.pipeline.audiovisual import AudiovisualConfig, AudiovisualPipeline
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
+from emotion_core.pipeline.voice import HeardVoice
 from emotion_core.plots.branches import SIZE_PX, BranchReading, check_size, draw_branches, letterbox, placed
+from emotion_core.plots.sound_strip import SECONDS, SoundReading, draw_strip, strip_height
 from emotion_core.plots.trace import AffectTrace
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.ensemble import EnsembleOutput
@@ -30,6 +37,8 @@ class Observer:
         size: (width, height) in pixels of what is drawn; by default the frame's, with ``panel`` SIZE_PX.
         panel: whether to draw beside the frame what each branch says of one face, see ``draw_branches``.
         gradcam: draw the panel, and in it which part of the face made each branch say so; takes torch.
+        voice_model: name or path of a voice model, for frames that come with sound: ``hear`` takes it, and a strip
+            below the frame shows it.
 
     Raises:
         EmotionError: the model or the detector is not here or damaged, there are no weights for ``gradcam``, or the
@@ -45,6 +54,7 @@ class Observer:
         size: tuple[int, int] | None = None,
         panel: bool = False,
         gradcam: bool = False,
+        voice_model: str | None = None,
     ) -> None:
         self._stills, self._panel = stills, panel or gradcam
         self._size = size or (SIZE_PX if self._panel else None)
@@ -52,10 +62,17 @@ class Observer:
             check_size(self._size)
         self._watched = _Watched(Classifier.load(model, threads=0))
         self._network = _network(model, self._watched) if gradcam else None
-        config, classifier = FacialConfig(model, detector), cast("Classifier", self._watched)
-        if stills:
-            config = replace(config, detection_size=640, max_faces=256, smoothing_s=0.0)
-        self._pipeline = FacialPipeline(config, classifier=classifier)
+        classifier = cast("Classifier", self._watched)
+        self._senses: AudiovisualPipeline | None = None
+        if voice_model is not None:
+            with_voice = AudiovisualConfig(model, detector, voice_model=voice_model)
+            self._senses = AudiovisualPipeline(with_voice, classifier=classifier)
+            self._pipeline = self._senses.facial
+        else:
+            config = FacialConfig(model, detector)
+            if stills:
+                config = replace(config, detection_size=640, max_faces=256, smoothing_s=0.0)
+            self._pipeline = FacialPipeline(config, classifier=classifier)
         self._trace = AffectTrace()
         self._estimates: list[EmotionEstimate] = []
         self._focus = 0
@@ -92,7 +109,7 @@ class Observer:
             self._pipeline.reset()
             self._trace = AffectTrace()
         last = self._estimates[self._focus].track_id if self._estimates else ""
-        found = self._pipeline.process(image, stamp_s)
+        found = (self._senses.see if self._senses else self._pipeline.process)(image, stamp_s)
         self._trace.max_gap_s = self._pipeline.gap_s
         self._estimates = [replace(e, track_id="") for e in found] if self._stills else found
         if found:
@@ -102,6 +119,23 @@ class Observer:
             self._focus = ids.index(last) if last in ids and areas[ids.index(last)] > 0.6 * areas[0] else 0
             self._trace.add(self._estimates[self._focus])
         return self._estimates
+
+    def hear(self, sound: NDArray[Any], rate_hz: int, stamp_s: float) -> None:
+        """Take a chunk of the sound that goes with the frames; see ``AudiovisualPipeline.hear``."""
+        assert self._senses is not None
+        self._senses.hear(sound, rate_hz, stamp_s)
+
+    def voice(self, stamp_s: float) -> tuple[HeardVoice, tuple[float, ...]] | None:
+        """The opinion about the voice that counts at a time, and its probabilities in the labels of the answers."""
+        heard = None if self._senses is None else self._senses.opinion(stamp_s)
+        if heard is None or self._senses is None:
+            return None
+        return heard, tuple(self._senses.fusion.voice(heard.probabilities).tolist())
+
+    @property
+    def sound_counts(self) -> SoundCounts | None:
+        """What was wrong with the sound so far; None without any."""
+        return None if self._senses is None else self._senses.voice.counts
 
     def draw(self, image: Picture, stamp_s: float) -> Picture:
         """The frame that was looked at last, with what was seen.
@@ -113,13 +147,32 @@ class Observer:
         Returns:
             (height, width, 3) uint8, BGR, of the size asked for.
         """
-        if self._size is None:
+        if self._senses is None:
+            return self._draw_frame(image, stamp_s, self._size)
+        size = self._size or (image.shape[1], image.shape[0])
+        below = strip_height(size[1])
+        # The picture that was asked for holds both; without a wish the strip comes below the whole frame.
+        upper = (size[0], size[1] - below) if self._size and not self._panel else self._size
+        frame = self._draw_frame(image, stamp_s, upper)
+        strip = draw_strip(frame.shape[1], below, self._sound_reading(self._senses, stamp_s), self._estimates)
+        return np.concatenate([frame, strip])
+
+    def _draw_frame(self, image: Picture, stamp_s: float, size: tuple[int, int] | None) -> Picture:
+        if size is None:
             return draw_estimates(image, self._estimates)
         if self._panel:
             points = self._trace.points(stamp_s)
-            return draw_branches(image, self._estimates, self._reading(image), points, self._size)
-        canvas, factor, offset = letterbox(image, self._size)
+            return draw_branches(image, self._estimates, self._reading(image), points, size)
+        canvas, factor, offset = letterbox(image, size)
         return draw_estimates(canvas, placed(self._estimates, factor, offset))
+
+    def _sound_reading(self, senses: AudiovisualPipeline, stamp_s: float) -> SoundReading:
+        said = self.voice(stamp_s)
+        samples = senses.voice.window(SECONDS, stamp_s)
+        if said is None:
+            return SoundReading(samples, senses.voice.speech, stamp_s)
+        heard, probabilities = said
+        return SoundReading(samples, senses.voice.speech, stamp_s, senses.fusion.labels, probabilities, heard.snr_db)
 
     def _reading(self, image: Picture) -> BranchReading | None:
         output, i = self._watched.output, self._focus

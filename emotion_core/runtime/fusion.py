@@ -7,7 +7,8 @@
 p(c) is proportional to face(c)^w · (voice(c) / prior(c))^v. The exponents w and v are one over the temperature that
 each sense needs under its present conditions, so a sense that is less sure than it says counts less. The prior is that
 of the data from which the voice was learned; the face keeps its own, so that a voice of which nothing can be told
-leaves the face's answer as it is. A class that only the face knows gets no evidence from the voice.
+leaves the face's answer as it is. A class that only the face knows (contempt) keeps the probability that the face gives
+it, and the voice decides about the rest: with no evidence it would win whenever the two contradict each other.
 """
 
 from __future__ import annotations
@@ -225,9 +226,12 @@ class LateFusion:
         voice_weight: float | NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """(..., classes) and (..., voice's classes), with exponents that broadcast over classes -> (..., classes)."""
+        known = self._prior > 0
         scores = face_weight * np.log(np.maximum(face, _TINY)) + voice_weight * self.evidence(voice)
-        scores = np.exp(scores - scores.max(-1, keepdims=True))
-        return scores / scores.sum(-1, keepdims=True)
+        scores = np.where(known, scores, -np.inf)
+        shares = np.exp(scores - scores.max(-1, keepdims=True))
+        left = 1.0 - np.where(known, 0.0, face).sum(-1, keepdims=True)
+        return np.where(known, left * shares / shares.sum(-1, keepdims=True), face)
 
     def evidence(self, voice: NDArray[np.float64]) -> NDArray[np.float64]:
         """log(voice / prior) of each label, 0 where the voice knows no such class."""

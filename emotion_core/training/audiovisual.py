@@ -9,7 +9,8 @@ The loop keeps the best weights, those of the last epoch are in ``last``.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,19 @@ from torch.utils.data import DataLoader, Dataset
 from emotion_core.data.clips import ClipDataset, check_inputs
 from emotion_core.data.relabel import order_of
 from emotion_core.errors import EmotionError
-from emotion_core.evaluation.modes import evaluate_mode
+from emotion_core.evaluation.modes import evaluate_mode, evaluate_modes, mode_results
 from emotion_core.export.torch_network import TorchNetwork
 from emotion_core.models.audiovisual import Audiovisual
+from emotion_core.models.efficientface import FaceFeatures
 from emotion_core.models.registry import inputs_of
+from emotion_core.store.card import ModelCard
 from emotion_core.training.audiovisual_config import AudiovisualTrainingConfig
 from emotion_core.training.augment import augment
 from emotion_core.training.distributed import Processes
 from emotion_core.training.fingerprint import of_data, of_weights
+from emotion_core.training.loop import Loop
 from emotion_core.training.modality_dropout import drop
+from emotion_core.training.result import write_network
 from emotion_core.training.task import Batch, Clock, Measured, Schedule, Stage, Task
 
 
@@ -76,6 +81,9 @@ class AudiovisualTask(Task):
             order_of(valid.labels, train.labels, "the validation clips", "the training clips")  # raises for others
         torch.manual_seed(config.seed)
         self.model: Audiovisual = Audiovisual(config.model) if start is None else copy.deepcopy(start)
+        if config.freeze_frames:
+            for module in self._frame_parts():
+                module.requires_grad_(False)
         self._start = "random" if start is None else of_weights(self.model.state_dict())
         self.data, self.valid = train, valid
         self.train = _NetworkInput(train, self.model)
@@ -90,6 +98,17 @@ class AudiovisualTask(Task):
         """See ``Task``."""
         return self.config.to_dict()
 
+    def train_mode(self, index: int) -> None:
+        """What is frozen keeps the statistics of its batch normalisation, too."""
+        self.model.train()
+        if self.config.freeze_frames:
+            for module in self._frame_parts():
+                module.eval()
+
+    def _frame_parts(self) -> list[nn.Module]:
+        names = {name for name, _ in FaceFeatures().named_children()}
+        return [module for name, module in self.model.visual_model.named_children() if name in names]
+
     def fingerprint(self) -> dict[str, Any]:
         """See ``Task``."""
         return {
@@ -102,7 +121,7 @@ class AudiovisualTask(Task):
         """Momentum with dampening; everything decays."""
         config = self.config
         return SGD(
-            self.model.learned(),
+            [parameter for parameter in self.model.learned() if parameter.requires_grad],
             lr=config.lr,
             momentum=config.momentum,
             dampening=config.dampening,
@@ -163,6 +182,36 @@ class AudiovisualTask(Task):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See ``Task``."""
         self.last = {name: tensor.cpu() for name, tensor in state["last"].items()}
+
+
+def write_result(
+    loop: Loop,
+    name: str,
+    about: Mapping[str, Any],
+    licence: str,
+    measured_on: tuple[ClipDataset, str, str],
+    half: bool = False,
+    notes: str = "",
+) -> Path:
+    """Write the network of a finished training as ``model.safetensors`` with its card; returns the path.
+
+    Args:
+        about: further entries of the card's training, such as data and command.
+        licence: of the weights.
+        measured_on: clips, and the names of their dataset and split; the card then tells the accuracy in all modes.
+        half: store the weights as float16.
+        notes: of the card.
+    """
+    task = loop.task
+    assert isinstance(task, AudiovisualTask)
+    data, dataset, split = measured_on
+
+    def measure(card: ModelCard) -> list[dict[str, Any]]:
+        network = TorchNetwork(loop.model, task.config.batch_size)
+        results = evaluate_modes(network, data, card.inputs, card.labels, task.config.batch_size)
+        return mode_results(results, dataset, split, card.precision)
+
+    return write_network(loop, name, task.data.labels, licence, about, measure, half, notes=notes)[0]
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from emotion_core.errors import EmotionError
 from emotion_core.evaluation.modes import AUDIOVISUAL, check_mode
 from emotion_core.models.audiovisual import AudiovisualConfig
+from emotion_core.models.registry import preset, read_entry
 from emotion_core.training.augment import AugmentConfig
 from emotion_core.training.loop_config import LoopConfig
-from emotion_core.training.settings import check_choices, check_ranges
+from emotion_core.training.settings import check_choices, check_ranges, from_mapping
 
 DROPOUTS = ("nodrop", "noisedrop", "zerodrop")
 
@@ -44,6 +46,8 @@ class AudiovisualTrainingConfig(LoopConfig):
     eval_mode: str = AUDIOVISUAL
     """The mode of the validation, by which the best weights are chosen; see ``evaluation.modes``."""
     keep_best: bool = True
+    freeze_frames: bool = False
+    """What looks at single frames stays as it was at the start; only what comes after it learns."""
     augment: AugmentConfig | None = PAPER
     """Of the clips; brightness and contrast are drawn for each clip, not for each frame."""
     workers: int = 0
@@ -64,4 +68,26 @@ class AudiovisualTrainingConfig(LoopConfig):
         """A JSON-ready dictionary of what decides the result."""
         settings = asdict(self)
         del settings["workers"]
+        if not self.freeze_frames:
+            del settings["freeze_frames"]  # as before there was such a setting: older checkpoints go on
         return settings
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> AudiovisualTrainingConfig:
+        """From the settings in a recipe; ``model`` may be the name of a preset.
+
+        Raises:
+            EmotionError: a setting is unknown, of another type or out of range.
+        """
+        settings = dict(data)
+        model = settings.get("model")
+        if model is not None:
+            architecture, config = read_entry(preset(model) if isinstance(model, str) else model, "model")
+            if architecture.config is not AudiovisualConfig:
+                raise EmotionError(f"model must be an audiovisual network, got {architecture.type}")
+            settings["model"] = config
+        if settings.get("augment") is not None:
+            settings["augment"] = from_mapping(AugmentConfig, settings["augment"], "the augmentation")
+        if isinstance(settings.get("lr_steps"), list):
+            settings["lr_steps"] = tuple(settings["lr_steps"])
+        return from_mapping(cls, settings, "the audiovisual training")

@@ -45,10 +45,22 @@ def test_both_is_the_product_over_the_prior():
     fusion = LateFusion(EVEN, AFFECTNET, RAVDESS)
     heard = fusion.voice(voice)
     prior = dict(zip(EVEN.labels, EVEN.prior, strict=True))
-    wanted = np.array([
-        p * (q / prior[name] if name != "contempt" else 1.0) for name, p, q in zip(AFFECTNET, face, heard, strict=True)
-    ])  # fmt: skip
-    np.testing.assert_allclose(fusion(FaceNow(face), VoiceNow(voice)), wanted / wanted.sum(), rtol=1e-9)
+    wanted = np.array(
+        [p * q / prior[name] if prior[name] else 0.0 for name, p, q in zip(AFFECTNET, face, heard, strict=True)]
+    )
+    only_seen = face[AFFECTNET.index("contempt")]
+    wanted *= (1 - only_seen) / wanted.sum()
+    wanted[AFFECTNET.index("contempt")] = only_seen
+    np.testing.assert_allclose(fusion(FaceNow(face), VoiceNow(voice)), wanted, rtol=1e-9)
+
+
+def test_contempt_is_for_the_face_alone():
+    """Of a face that smiles and a voice that is angry nothing may be made that neither says."""
+    face, voice = np.full(8, 0.02), np.full(8, 0.01)
+    face[AFFECTNET.index("happy")], voice[RAVDESS.index("anger")] = 0.86, 0.93
+    fused = FUSION(FaceNow(face, 100), VoiceNow(voice, 3.0, 50.0))
+    assert fused[AFFECTNET.index("contempt")] == pytest.approx(0.02)
+    assert AFFECTNET[int(fused.argmax())] in ("happy", "anger")
 
 
 def test_the_prior_is_that_of_the_voices_that_were_learned_from():
