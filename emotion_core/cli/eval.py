@@ -6,6 +6,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from emotion_core.cli.eval_clips import MODES, run_clips
+from emotion_core.cli.train_audiovisual import CLIP_SETS, add_pairs
 from emotion_core.data.registry import DATASETS, SPLITS
 from emotion_core.errors import EmotionError
 from emotion_core.store.finding import DEFAULT_MODEL
@@ -27,10 +29,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         "class with the most votes is the label, faces whose largest class is unknown or NF are dropped. majority: "
         "that class must also hold more than half of the remaining votes; most published figures are of this kind, "
         "and some 3.6 points higher. AffectNet: the folders that `emotion prepare affectnet` writes; with "
-        "--dimensional valence and arousal in place of the classes.",
+        "--dimensional valence and arousal in place of the classes. ravdess: a voice model on recordings, or an "
+        "audiovisual one on what `emotion prepare ravdess` wrote, in the five modes of the audiovisual paper. pairs: "
+        "faces of FER+ and voices of RAVDESS that share nothing but the class, for audiovisual models and late_fusion.",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="model name or path (default: %(default)s)")
-    parser.add_argument("--dataset", choices=DATASETS, default="ferplus", help="default: %(default)s")
+    parser.add_argument("--dataset", choices=(*DATASETS, *CLIP_SETS), default="ferplus", help="default: %(default)s")
     parser.add_argument("--data", required=True, metavar="DIR", help="folder with the dataset")
     parser.add_argument("--split", choices=SPLITS, default="valid", help="default: %(default)s")
     parser.add_argument("--protocol", metavar="NAME", help="only this one: plurality or majority (ferplus)")
@@ -38,6 +42,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--vote", action="store_true", help="label by the branches' vote instead of their mean probability"
     )
+    parser.add_argument(
+        "--mode", choices=MODES, default="all", help="which senses, for ravdess and pairs (default: %(default)s)"
+    )
+    add_pairs(parser)
     parser.add_argument("--confusion", metavar="FILE.png", help="write the confusion matrix as a picture")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -45,6 +53,10 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print."""
+    if args.dataset in CLIP_SETS:
+        return run_clips(args)
+    if args.mode != "all" or args.faces:
+        raise EmotionError(f"--mode and --faces go with --dataset {' or '.join(CLIP_SETS)}")
     from rich.console import Console
     from rich.progress import Progress
 

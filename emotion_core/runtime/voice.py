@@ -110,6 +110,20 @@ class VoiceModel:
         Raises:
             EmotionError: it has no frames, or another number of bands.
         """
+        return self._hear_all(mel, speaker)[1]
+
+    def remember(self, mel: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What is kept of a whole utterance for ``judge``, (1, rows, values), and its statistics (size,)."""
+        stream, opinion = self._hear_all(mel, None)
+        return stream.heard, opinion.pooled
+
+    def judge(self, heard: NDArray[np.float32], speakers: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits (N, classes) of utterances that ``remember`` has heard, of speakers (N, size) that are known."""
+        count = len(heard)
+        mel, state = (np.repeat(self.empty(name), count, 0) for name in ("mel", "state"))
+        return self.network.run({"mel": mel, "state": state, "heard": heard, "speaker": speakers})["logits"]
+
+    def _hear_all(self, mel: NDArray[np.float32], speaker: Speaker | None) -> tuple[VoiceStream, VoiceOpinion]:
         mel = np.asarray(mel, np.float32)
         if mel.ndim != 2 or mel.shape[0] != self.bands or not mel.shape[1]:
             raise EmotionError(f"{self.card.name} takes mel frames of shape ({self.bands}, n), got {mel.shape}")
@@ -117,7 +131,7 @@ class VoiceModel:
         for start in range(0, mel.shape[1], self.hop):
             part = mel[:, start : start + self.hop]
             opinion = stream.hear(np.pad(part, ((0, 0), (0, self.hop - part.shape[1]))), speaker)
-        return opinion
+        return stream, opinion
 
     def empty(self, name: str) -> NDArray[np.float32]:
         """Zeros (1, ...) for an input."""
@@ -146,11 +160,17 @@ class VoiceStream:
         self._state = self.model.empty("state")
         self._hops: deque[NDArray[np.float32]] = deque(maxlen=None if self.window is None else self.window - 1)
 
-    def hear(self, mel: NDArray[np.float32], speaker: Speaker | None = None) -> VoiceOpinion:
-        """Judge the window that ends with this hop, (bands, hop) float32."""
-        model, heard = self.model, self.model.empty("heard")
+    @property
+    def heard(self) -> NDArray[np.float32]:
+        """What is remembered of the earlier hops that count, (1, rows, values); zeros for none."""
+        heard = self.model.empty("heard")
         for hop in self._hops:
             heard = merged(heard, hop)
+        return heard
+
+    def hear(self, mel: NDArray[np.float32], speaker: Speaker | None = None) -> VoiceOpinion:
+        """Judge the window that ends with this hop, (bands, hop) float32."""
+        model, heard = self.model, self.heard
         known = model.empty("speaker") if speaker is None else speaker.known[None]
         result = model.network.run({"mel": mel[None], "state": self._state, "heard": heard, "speaker": known})
         self._state = result["state_after"]

@@ -13,19 +13,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.data.dataset import FaceDataset
-from emotion_core.data.pairs import Pairs, draw_pairs, meaning
+from emotion_core.data.pairs import draw_pairs, meaning
 from emotion_core.data.relabel import order_of
 from emotion_core.data.voices import Voices
+from emotion_core.evaluation.pairs import best_weight, hear_all_sounds, measure_conflicts, measure_pairs
 from emotion_core.labels import canonical
 from emotion_core.media.sound import read_sound
-from emotion_core.pipeline.voice import HeardVoice, VoiceSense, hear_whole
+from emotion_core.pipeline.voice import HeardVoice, VoiceSense
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.fusion import Curve, FusionCard, LateFusion
 from emotion_core.runtime.voice import VoiceModel
@@ -44,7 +44,6 @@ _RATE_HZ, _CHUNK = 16000, 480
 _SCORE_BINS = 4
 _LEAST_SCORE = 0.3
 _BATCH = 256
-_WEIGHTS = np.geomspace(0.02, 4.0, 300)
 _PAUSE_S = 2.0  # of nothing but the noise before and after a voice
 
 
@@ -56,23 +55,6 @@ class Said:
     truths: NDArray[np.int64]
     speech_s: NDArray[np.float64]
     snr_db: NDArray[np.float64]
-
-
-def best_weight(probabilities: NDArray[np.float64], truths: NDArray[np.int64]) -> float:
-    """The exponent that makes the truths most likely.
-
-    Args:
-        probabilities: (N, classes); they need not sum to 1.
-        truths: (N,) classes.
-    """
-    logs, rows = np.log(np.maximum(probabilities, 1e-9)), np.arange(len(truths))
-
-    def cost(weight: float) -> float:
-        scores = weight * logs
-        top = scores.max(1, keepdims=True)
-        return float((np.log(np.exp(scores - top).sum(1)) + top[:, 0] - scores[rows, truths]).mean())
-
-    return float(_WEIGHTS[np.argmin([cost(weight) for weight in _WEIGHTS])])
 
 
 def fan(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -130,25 +112,27 @@ def fit_fusion(
     spread = np.array([[labels[k] == mapping[label] for k in range(len(labels))] for label in voice.card.labels], float)
     known = spread.any(0)
 
-    def weight(said: Said) -> float:
-        place = np.cumsum(known) - 1
-        return best_weight((said.probabilities @ spread)[:, known], place[said.truths])
+    def weight(probabilities: NDArray[np.float64], truths: NDArray[np.int64]) -> float:
+        return best_weight((probabilities @ spread)[:, known], (np.cumsum(known) - 1)[truths])
 
-    whole = _whole(voice, rows)
-    voice_weight = weight(whole)
+    whole = hear_all_sounds(voice, [sound for sound, _ in rows])
+    voice_weight = weight(whole, np.array([truth for _, truth in rows]))
     by_noise = {}
     for done, snr in enumerate((None, *SNRS_DB), 1):
         by_noise[snr] = _streamed(voice, rows, snr, seed)
         tell("noise in the voices", done, 1 + len(SNRS_DB))
     clean = by_noise.pop(None)
+
+    def factor(said: Said, best: float) -> float:
+        return weight(said.probabilities, said.truths) / best
+
     long = [_some(said, said.speech_s >= ENOUGH_S) for said in (*by_noise.values(), clean)]
-    base = weight(long[-1])
-    noise = _curve([(float(np.nanmedian(said.snr_db)), weight(said) / base) for said in long])
+    base = factor(long[-1], 1.0)
+    noise = _curve([(float(np.nanmedian(said.snr_db)), factor(said, base)) for said in long])
     ends = (*SPEECH_S[1:], np.inf)
     spoken = [_some(clean, (clean.speech_s >= a) & (clean.speech_s < b)) for a, b in zip(SPEECH_S, ends, strict=True)]
-    speech = _curve(
-        [(a, weight(said) / voice_weight) for a, said in zip(SPEECH_S, spoken, strict=True) if len(said.truths)]
-    )
+    found = [(a, factor(said, voice_weight)) for a, said in zip(SPEECH_S, spoken, strict=True) if len(said.truths)]
+    speech = _curve(found)
     card = FusionCard(
         name, face.card.name, voice.card.name, labels, mapping, tuple((prior / prior.sum()).tolist()),
         round(face_weight, 3), round(voice_weight, 3), sizes, scores, noise, speech,
@@ -158,9 +142,9 @@ def fit_fusion(
     pairs = draw_pairs(faces, voices, PER_VOICE, seed)
     conflicts = draw_pairs(faces, voices, PER_VOICE, seed, conflicting=True)
     results = [
-        measure_pairs(fusion, pairs, seen, whole.probabilities),
-        measure_pairs(fusion, pairs, seen, whole.probabilities, halves=True),
-        measure_conflicts(fusion, conflicts, seen, whole.probabilities),
+        measure_pairs(fusion, pairs, seen, whole),
+        measure_pairs(fusion, pairs, seen, whole, halves=True),
+        measure_conflicts(fusion, conflicts, seen, whole),
     ]
     return replace(card, results=results)
 
@@ -176,98 +160,8 @@ def shrunk(face: Classifier, faces: FaceDataset, size: int) -> NDArray[np.float6
     return np.concatenate(said).astype(np.float64)
 
 
-def measure_pairs(
-    fusion: LateFusion,
-    pairs: Pairs,
-    seen: NDArray[np.float64],
-    heard: NDArray[np.float64],
-    halves: bool = False,
-) -> dict[str, Any]:
-    """Accuracy in percent of face, voice and both on pairs of the same class.
-
-    Args:
-        fusion: whose weights count, under the best conditions.
-        pairs: which belong together.
-        seen, heard: (N, classes) probabilities of all faces and of all voices.
-        halves: fit the weights on one half of the faces and of the voices and measure on the other, and the other way
-            round, so that nothing is measured on what it was fitted on.
-    """
-    card = fusion.card
-    truths = np.array([fusion.labels.index(name) for name in pairs.labels])[pairs.face_classes]
-    if halves:
-        fused = np.zeros((len(pairs), len(fusion.labels)))
-        odd_face, odd_voice = pairs.faces % 2 == 1, _second_half(pairs.voices)
-        inside = np.zeros(len(pairs), bool)
-        for test in (False, True):
-            learn = (odd_face != test) & (odd_voice != test)
-            measured = (odd_face == test) & (odd_voice == test)
-            weights = _fitted(fusion, seen[pairs.faces[learn]], heard[pairs.voices[learn]], truths[learn])
-            fused[measured] = fusion.pool(seen[pairs.faces[measured]], heard[pairs.voices[measured]], *weights)
-            inside |= measured
-    else:
-        fused = fusion.pool(seen[pairs.faces], heard[pairs.voices], card.face_weight, card.voice_weight)
-        inside = np.ones(len(pairs), bool)
-    answers = {"face": seen[pairs.faces], "voice": fusion.voice(heard[pairs.voices]), "both": fused}
-    hits = {name: said[inside].argmax(1) == truths[inside] for name, said in answers.items()}
-    recalls = {
-        name: np.mean([hit[truths[inside] == k].mean() for k in np.unique(truths[inside])])
-        for name, hit in hits.items()
-    }
-    return {
-        "protocol": "pairs of one class" + (", weights fitted on the other half" if halves else ""),
-        "n": int(inside.sum()),
-        "accuracy": {name: round(100 * float(hit.mean()), 2) for name, hit in hits.items()},
-        "macro_recall": {name: round(100 * float(recall), 2) for name, recall in recalls.items()},
-    }
-
-
-def measure_conflicts(
-    fusion: LateFusion, pairs: Pairs, seen: NDArray[np.float64], heard: NDArray[np.float64]
-) -> dict[str, Any]:
-    """Which sense wins where face and voice are of different classes, in percent of the pairs."""
-    card = fusion.card
-    places = np.array([fusion.labels.index(name) for name in pairs.labels])
-    fused = fusion.pool(seen[pairs.faces], heard[pairs.voices], card.face_weight, card.voice_weight).argmax(1)
-    face, voice = fused == places[pairs.face_classes], fused == places[pairs.voice_classes]
-    return {
-        "protocol": "pairs of two classes",
-        "n": len(pairs),
-        "wins": {
-            "face": round(100 * float(face.mean()), 2),
-            "voice": round(100 * float(voice.mean()), 2),
-            "neither": round(100 * float((~face & ~voice).mean()), 2),
-        },
-    }
-
-
-def _fitted(
-    fusion: LateFusion, seen: NDArray[np.float64], heard: NDArray[np.float64], truths: NDArray[np.int64]
-) -> tuple[float, float]:
-    """Weights of both senses, each fitted alone on what it says in some pairs."""
-    known = np.flatnonzero(np.array(fusion.card.prior) > 0)
-    place = np.searchsorted(known, truths)
-    return best_weight(seen, truths), best_weight(fusion.voice(heard)[:, known], place)
-
-
-def _second_half(voices: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Voices are listed speaker by speaker: nobody is in both halves."""
-    return voices > np.median(np.unique(voices))
-
-
 def _sounds(voices: Voices) -> list[NDArray[np.float32]]:
     return [read_sound(voices.path(i), _RATE_HZ).samples for i in range(len(voices))]
-
-
-def _whole(model: VoiceModel, rows: Sequence[tuple[NDArray[np.float32], int]]) -> Said:
-    """Recordings judged as one utterance; one in which nobody is heard says nothing."""
-    found = [(hear_whole(model, sound, 0.0), truth) for sound, truth in rows]
-    nothing = np.full(len(model.card.labels), 1 / len(model.card.labels))
-    return Said(
-        np.array([nothing if heard is None else heard.probabilities for heard, _ in found]),
-        np.array([truth for _, truth in found]),
-        np.array([0.0 if heard is None else heard.speech_s for heard, _ in found]),
-        np.array([np.nan if heard is None else heard.snr_db for heard, _ in found]),
-    )
 
 
 def _streamed(

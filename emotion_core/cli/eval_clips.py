@@ -1,0 +1,157 @@
+"""``emotion eval`` for what is heard, or heard and seen: RAVDESS, and pairs of faces and voices."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emotion_core.cli.train_audiovisual import CLIP_SETS, open_clips
+from emotion_core.errors import EmotionError
+
+if TYPE_CHECKING:
+    from emotion_core.evaluation.metrics import Classification
+
+MODES = ("audiovisual", "onlyaudio", "onlyvideo", "noisyaudio", "noisyvideo", "all")
+"""What ``--mode`` may be; the last one means each of the others."""
+_FUSION_MODES = {"audiovisual": "both", "onlyaudio": "voice", "onlyvideo": "face"}
+
+
+def run_clips(args: argparse.Namespace) -> int:
+    """Measure a voice model, an audiovisual network or the late fusion."""
+    from emotion_core.runtime.classifier import Classifier
+    from emotion_core.runtime.voice import INPUTS
+    from emotion_core.store.finding import BUNDLED, model_dir
+
+    if args.dimensional or args.vote or args.protocol:
+        raise EmotionError(f"--dimensional, --vote and --protocol go with faces, not with {' or '.join(CLIP_SETS)}")
+    name = args.model
+    if name.endswith(".json") or any(
+        (d / f"{name}.json").is_file() and not (d / f"{name}.onnx").is_file() for d in (BUNDLED, model_dir())
+    ):
+        return _late_fusion(args)
+    classifier = Classifier.load(name, threads=0)
+    if tuple(item.name for item in classifier.card.inputs) == INPUTS:
+        return _voice(args)
+    return _network(args, classifier)
+
+
+def _voice(args: argparse.Namespace) -> int:
+    """How well voices are judged, the more of each speaker was heard before."""
+    from emotion_core.audio.mel import mel_frames
+    from emotion_core.data.voices import load_ravdess
+    from emotion_core.evaluation.voices import evaluate_voices
+    from emotion_core.media.sound import read_sound
+    from emotion_core.runtime.voice import VoiceModel
+
+    if args.dataset != "ravdess":
+        raise EmotionError("a voice model is measured on --dataset ravdess")
+    if args.mode not in ("all", "onlyaudio"):
+        raise EmotionError(f"a voice model has no mode {args.mode}")
+    model, voices = VoiceModel.load(args.model), load_ravdess(args.data, args.split)
+    heard, pooled = [], []
+    for index in range(len(voices)):
+        sound = read_sound(voices.path(index))
+        said = model.remember(mel_frames(sound.samples, sound.rate_hz))
+        heard.append(said[0])
+        pooled.append(said[1])
+    remembered = np.concatenate(heard)
+
+    def classify(_: Any, known: Any) -> Any:
+        return model.judge(remembered, known)
+
+    results = evaluate_voices(np.stack(pooled), np.asarray(voices.targets), voices.speakers, classify, voices.labels)
+    what = {count: f"{count} utterances heard before" for count in results}
+    _tell(args, model.card.name, voices.labels, {what[count]: result for count, result in results.items()})
+    return 0
+
+
+def _network(args: argparse.Namespace, classifier: Any) -> int:
+    """An audiovisual network in one mode, or in all."""
+    from emotion_core.evaluation.modes import MODES as EVERY
+    from emotion_core.evaluation.modes import evaluate_mode
+    from emotion_core.models.registry import read_entry
+
+    card = classifier.card
+    architecture, config = read_entry(card.architecture, args.model)
+    if architecture.type != "audiovisual":
+        raise EmotionError(f"{card.name} is of type {architecture.type}: expected a voice or an audiovisual network")
+    data = open_clips(args.dataset, args.data, args.faces, args.split, config, args.per_voice)
+    modes = EVERY if args.mode == "all" else (args.mode,)
+    found = {mode: evaluate_mode(classifier, data, card.inputs, card.labels, mode).categories for mode in modes}
+    labels = next(iter(found.values())).labels
+    _tell(args, card.name, labels, {mode: result.ensemble for mode, result in found.items()})
+    return 0
+
+
+def _late_fusion(args: argparse.Namespace) -> int:
+    """Face, voice, and both, on pairs."""
+    from emotion_core.data.ferplus import load_ferplus
+    from emotion_core.data.pairs import draw_pairs
+    from emotion_core.data.voices import load_ravdess
+    from emotion_core.evaluation.evaluate import run_network
+    from emotion_core.evaluation.pairs import hear_all, measure_conflicts, measure_pairs
+    from emotion_core.runtime.classifier import Classifier
+    from emotion_core.runtime.fusion import FusionCard, LateFusion
+    from emotion_core.runtime.voice import VoiceModel
+
+    if args.dataset != "pairs" or args.faces is None:
+        raise EmotionError("the late fusion is measured on --dataset pairs, with --faces and with voices in --data")
+    if args.mode not in (*_FUSION_MODES, "all"):
+        raise EmotionError(f"the late fusion has no mode {args.mode}: use {', '.join(_FUSION_MODES)} or all")
+    card = FusionCard.load(args.model)
+    face, voice = Classifier.load(card.face_model, threads=0), VoiceModel.load(card.voice_model)
+    faces, voices = load_ferplus(args.faces, args.split), load_ravdess(args.data, args.split)
+    fusion = LateFusion(card, face.card.labels, voice.card.labels)
+    seen = run_network(face, faces, face.card.inputs).probabilities.astype(np.float64)
+    heard = hear_all(voice, voices)
+    same = measure_pairs(fusion, draw_pairs(faces, voices, args.per_voice), seen, heard)
+    conflicts = measure_conflicts(fusion, draw_pairs(faces, voices, args.per_voice, conflicting=True), seen, heard)
+    if args.mode != "all":
+        key = _FUSION_MODES[args.mode]
+        same |= {figure: {key: same[figure][key]} for figure in ("accuracy", "macro_recall")}
+    report = {"model": card.name, "dataset": "pairs", "split": args.split, "same": same, "conflicting": conflicts}
+    if args.json:
+        print(json.dumps(report))
+        return 0
+    print(f"{card.name} on {same['n']} pairs of one class, {args.split}")
+    for key in same["accuracy"]:
+        print(f"{key}: accuracy {same['accuracy'][key]:.2f} %, macro recall {same['macro_recall'][key]:.2f} %")
+    wins = ", ".join(f"{name} {share:.1f} %" for name, share in conflicts["wins"].items())
+    print(f"where they are of two classes ({conflicts['n']} pairs), right is: {wins}")
+    return 0
+
+
+def _tell(args: argparse.Namespace, name: str, labels: tuple[str, ...], results: dict[str, Classification]) -> None:
+    from emotion_core.store.outputs import Outputs, model_files
+
+    first = next(iter(results.values()))
+    if args.confusion:
+        from emotion_core.plots.confusion import plot_confusion
+
+        picture = Outputs(model_files(args.model), [args.data]).claim(args.confusion, "--confusion")
+        title = f"{name} on {args.dataset} {args.split}, {next(iter(results))}: {first.accuracy:.2f} %"
+        plot_confusion(first.confusion, labels, picture, title)
+    if args.json:
+        rows = {what: _figures(result, labels) for what, result in results.items()}
+        print(json.dumps({"model": name, "dataset": args.dataset, "split": args.split, "results": rows}))
+        return
+    print(f"{name} on {args.dataset} {args.split}, {first.n} each time")
+    for what, result in results.items():
+        print(
+            f"{what}: accuracy {result.accuracy:.2f} %, macro F1 {result.macro_f1:.2f} %, "
+            f"calibration error {result.calibration_error:.2f} %"
+        )
+
+
+def _figures(result: Classification, labels: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "n": result.n,
+        "accuracy": round(result.accuracy, 2),
+        "macro_f1": round(result.macro_f1, 2),
+        "calibration_error": round(result.calibration_error, 2),
+        "recall": {name: None if r != r else round(r, 2) for name, r in result.recall.items()},
+        "confusion": {"labels": list(labels), "rows": result.confusion.tolist()},
+    }
