@@ -54,6 +54,15 @@ def canonical(label: str) -> str:
     return ALIASES.get(word, word if word in AFFECTNET else label)
 
 
+VOICE_MEANINGS = MappingProxyType({"calm": "neutral"})
+"""What a voice's label means where a face's is wanted: nobody labels faces as calm."""
+
+
+def meaning(label: str) -> str:
+    """The word of a face's label for a voice's."""
+    return VOICE_MEANINGS.get(canonical(label), canonical(label))
+
+
 @dataclass(frozen=True)
 class SharedLabels:
     """The labels that a model and a dataset have in common, in the dataset's order and words.

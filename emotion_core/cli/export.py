@@ -14,6 +14,8 @@ from emotion_core.store.outputs import Outputs
 if TYPE_CHECKING:
     from torch import nn
 
+    from emotion_core.store.card import ModelCard
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
@@ -41,6 +43,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
     parser.add_argument(
         "--half", action="store_true", help="store the weights of float32 as float16, in half the space"
+    )
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        help="of an audiovisual network: for streams, which take one frame at a time (named NAME_stream)",
     )
     parser.add_argument("--data", metavar="DIR", help="folder with the dataset to calibrate and measure on")
     parser.add_argument("--dataset", choices=DATASETS, default="ferplus", help="what --data is (default: %(default)s)")
@@ -78,12 +85,26 @@ def run(args: argparse.Namespace) -> int:
     else:
         model, card = load_network(source)
         card = replace(card, name=args.name or card.name)
+    if args.stream:
+        model, card = _for_streams(model, card, source, args.name)
     faces = open_dataset(args.dataset, args.data, "train") if args.precision == "int8" else None
     card = export_as(args.precision, model, card, out, faces, half=args.half)
     print(f"{out}: {card.name}, {card.precision}, {out.stat().st_size / 1e6:.2f} MB; its card is inside")
     if args.data:
         _measure(args, out)
     return 0
+
+
+def _for_streams(model: nn.Module, card: ModelCard, source: Path, name: str | None) -> tuple[nn.Module, ModelCard]:
+    from dataclasses import replace
+
+    from emotion_core.models.audiovisual import Audiovisual
+    from emotion_core.models.audiovisual_stream import as_stream
+
+    if type(model) is not Audiovisual:
+        raise EmotionError(f"--stream is for audiovisual networks, and {source} holds {card.architecture['type']}")
+    stream, described = as_stream(model, card)
+    return stream, replace(described, name=name or described.name)
 
 
 def _measure(args: argparse.Namespace, path: Path) -> None:

@@ -18,10 +18,7 @@ from emotion_core.data.clips import ClipDataset
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.data.voices import Voices
 from emotion_core.errors import EmotionError
-from emotion_core.labels import canonical
-
-MEANS = {"calm": "neutral"}
-"""What a voice's class is called where a face's label is wanted: nobody labels faces as calm."""
+from emotion_core.labels import canonical, meaning
 
 
 @dataclass(frozen=True)
@@ -42,11 +39,6 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.faces)
-
-
-def meaning(label: str) -> str:
-    """The word of a face's label for a voice's."""
-    return MEANS.get(canonical(label), canonical(label))
 
 
 def draw_pairs(

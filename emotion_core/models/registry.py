@@ -25,6 +25,7 @@ _BUILT_IN = {
     "esr": "emotion_core.models.esr",
     "efficientface": "emotion_core.models.efficientface",
     "audiovisual": "emotion_core.models.audiovisual",
+    "audiovisual_stream": "emotion_core.models.audiovisual_stream",
     "voice": "emotion_core.models.voice",
 }
 """Module of each architecture; its ARCHITECTURE is read when somebody asks, since it imports torch."""

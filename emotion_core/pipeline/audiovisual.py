@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_core.audio.features import sound_features
+from emotion_core.errors import EmotionError
+from emotion_core.labels import canonical, meaning
 from emotion_core.parameters import parameter
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.pipeline.speaking import SpeakingFace
 from emotion_core.pipeline.voice import HeardVoice, VoiceSense
 from emotion_core.runtime.classifier import Classifier
+from emotion_core.runtime.clip_stream import ClipModel, ClipStream
 from emotion_core.runtime.fusion import DEFAULT_FUSION, FaceNow, FusionCard, LateFusion, VoiceNow
 from emotion_core.runtime.voice import VoiceModel
 from emotion_core.types import FACE, VOICE, EmotionEstimate, Picture
+from emotion_core.vision.crop import crop_batch
 from emotion_core.vision.detect import FaceDetector
 
 MEMORY_S = 10.0
@@ -37,6 +43,11 @@ class AudiovisualConfig(FacialConfig):
         "voice_ravdess", "Name of a bundled or downloaded voice model, or the path of an ONNX file."
     )
     fusion: str = parameter(DEFAULT_FUSION, "Name of the late fusion, or the path of its card.")
+    clip_model: str = parameter(
+        "",
+        "Name or path of an audiovisual network for streams, which judges face and voice in place of the late fusion; "
+        "empty for the late fusion.",
+    )
     voice_window_s: float = parameter(
         4.0, "How many seconds of the latest sound an opinion about the voice is about.", low=0.5, high=30.0
     )
@@ -88,11 +99,18 @@ class AudiovisualPipeline:
         self.config = config = config or AudiovisualConfig()
         self.facial = FacialPipeline(config, detector, classifier, first_id)
         self._voice_model = voice or VoiceModel.load(config.voice_model)
-        self.voice = VoiceSense(self._voice_model, config.voice_window_s, config.speaker_norm)
+        self._clips = ClipModel.load(config.clip_model, config.threads) if config.clip_model else None
+        self.voice = self._voice_sense()
         labels = self.facial.classifier.card.labels
         self.fusion = LateFusion(FusionCard.load(config.fusion), labels, self.voice.labels)
         self.model = self.fusion.card.name
+        if self._clips is not None:
+            self._clip_labels = _mapping(self._clips.card.labels, self.fusion.labels, self._clips.card.name)
         self._start()
+
+    def _voice_sense(self) -> VoiceSense:
+        also = () if self._clips is None else (self._clips.sound.sample_rate_hz,)
+        return VoiceSense(self._voice_model, self.config.voice_window_s, self.config.speaker_norm, also)
 
     @property
     def next_id(self) -> int:
@@ -102,12 +120,13 @@ class AudiovisualPipeline:
     def reset(self) -> None:
         """Forget everybody and everything heard; ids go on counting."""
         self.facial.reset()
-        self.voice = VoiceSense(self._voice_model, self.config.voice_window_s, self.config.speaker_norm)
+        self.voice = self._voice_sense()
         self._start()
 
     def _start(self) -> None:
         self._mouths = SpeakingFace()
         self._opinions: deque[HeardVoice] = deque()
+        self._faces: dict[str, ClipStream] = {}
         self._picture_s = -math.inf
         self._restarts = 0
 
@@ -127,13 +146,14 @@ class AudiovisualPipeline:
         if self.config.match_mouth:
             self._mouths.update(image, stamp_s, estimates)
         heard = self.opinion(stamp_s)
-        if heard is None:
-            return estimates
         if not estimates:
-            return [self._voice_alone(heard, stamp_s)]
+            return [] if heard is None else [self._voice_alone(heard, stamp_s)]
         speaker = self._mouths.speaker(self._loudness) if self.config.match_mouth and len(estimates) > 1 else ""
         chosen = next((i for i, e in enumerate(estimates) if speaker and e.track_id == speaker), 0)
-        return [self._both(e, heard) if i == chosen else e for i, e in enumerate(estimates)]
+        estimate = None if self._clips is None else self._clip(image, stamp_s, estimates[chosen], heard)
+        if estimate is None:
+            estimate = estimates[chosen] if heard is None else self._both(estimates[chosen], heard)
+        return [estimate if i == chosen else e for i, e in enumerate(estimates)]
 
     def hear(self, sound: NDArray[Any], rate_hz: int, stamp_s: float) -> list[EmotionEstimate]:
         """Hear a chunk; see ``VoiceSense.push``.
@@ -174,6 +194,29 @@ class AudiovisualPipeline:
             estimate, probabilities=tuple(fused.tolist()), model=self.model, modalities=FACE | VOICE, label=""
         )
 
+    def _clip(
+        self, image: Picture, stamp_s: float, estimate: EmotionEstimate, heard: HeardVoice | None
+    ) -> EmotionEstimate | None:
+        """What the clip network says of a face and the voice; None while it has not seen enough of the face."""
+        assert self._clips is not None and estimate.face is not None
+        self._faces = {estimate.track_id: self._faces.get(estimate.track_id) or self._clips.stream()}
+        crop = crop_batch(image, [estimate.face], self._clips.face, self.facial.detector.framing)[0]
+        sound = None
+        if heard is not None:
+            item = self._clips.sound
+            samples = self.voice.window(self._clips.window_s, stamp_s, item.sample_rate_hz)
+            sound = sound_features(samples, item.sample_rate_hz, item)
+        said = self._faces[estimate.track_id].see(crop, stamp_s, sound)
+        if said is None:
+            return None
+        return replace(
+            estimate,
+            probabilities=tuple((said @ self._clip_labels).tolist()),
+            model=self._clips.card.name,
+            modalities=FACE if heard is None else FACE | VOICE,
+            label="",
+        )
+
     def _voice_alone(self, heard: HeardVoice, stamp_s: float) -> EmotionEstimate:
         said = self.fusion.voice(heard.probabilities)
         return EmotionEstimate(
@@ -183,3 +226,11 @@ class AudiovisualPipeline:
             model=self._voice_model.card.name,
             modalities=VOICE,
         )
+
+
+def _mapping(labels: Sequence[str], wanted: Sequence[str], name: str) -> NDArray[np.float64]:
+    """(labels, wanted): 1 where the first means the second; raises EmotionError where it means none of them."""
+    words = [canonical(label) for label in wanted]
+    if lacking := [label for label in labels if meaning(label) not in words]:
+        raise EmotionError(f"{name} tells {', '.join(lacking)}, which the face's model does not know")
+    return np.array([[float(word == meaning(label)) for word in words] for label in labels])

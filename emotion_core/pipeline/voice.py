@@ -60,6 +60,7 @@ class VoiceSense:
         window_s: how much of the latest sound an opinion is about; a pause of a second begins anew.
         speaker_norm: learn how the speaker sounds on average, and judge how this utterance differs. It is for one
             speaker at a time and gains 5 to 6 points after 10 utterances; several speakers are taken for one.
+        also_hz: other rates at which the sound is wanted, see ``window``.
 
     Attributes:
         counts: what was wrong with the sound so far.
@@ -77,12 +78,14 @@ class VoiceSense:
     _count: int
     _done: int
 
-    def __init__(self, model: VoiceModel, window_s: float = 4.0, speaker_norm: bool = False) -> None:
+    def __init__(
+        self, model: VoiceModel, window_s: float = 4.0, speaker_norm: bool = False, also_hz: tuple[int, ...] = ()
+    ) -> None:
         self.model, self.speaker_norm = model, speaker_norm
         self.labels = model.card.labels
         self.activity = VoiceActivity(HISTORY_S)
         self._window = max(1, round(window_s / (model.hop * _HOP_S)))
-        self._sound = SoundStream((RATE_HZ,), HISTORY_S)
+        self._sound = SoundStream(tuple(dict.fromkeys((RATE_HZ, *also_hz))), HISTORY_S)
         self._mels, self._floor = PowerMelStream(GE2E), NoiseFloor()
         self._voice, self.speaker = model.stream(self._window), model.speaker()
         self._begin()
@@ -97,9 +100,9 @@ class VoiceSense:
         """Time until which sound is known, in seconds; NaN before any."""
         return self._sound.end_s(RATE_HZ)
 
-    def window(self, seconds: float, end_s: float | None = None) -> NDArray[np.float32]:
-        """Samples at 16 kHz before a time; see ``SoundStream.window``."""
-        return self._sound.window(RATE_HZ, seconds, end_s)
+    def window(self, seconds: float, end_s: float | None = None, rate_hz: int = RATE_HZ) -> NDArray[np.float32]:
+        """Samples before a time, at 16 kHz or one of ``also_hz``; see ``SoundStream.window``."""
+        return self._sound.window(rate_hz, seconds, end_s)
 
     @property
     def speech(self) -> list[tuple[float, float]]:

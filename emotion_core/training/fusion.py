@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.data.dataset import FaceDataset
-from emotion_core.data.pairs import draw_pairs, meaning
+from emotion_core.data.pairs import draw_pairs
 from emotion_core.data.relabel import order_of
 from emotion_core.data.voices import Voices
 from emotion_core.evaluation.pairs import best_weight, hear_all_sounds, measure_conflicts, measure_pairs
-from emotion_core.labels import canonical
+from emotion_core.labels import canonical, meaning
 from emotion_core.media.sound import read_sound
 from emotion_core.pipeline.voice import HeardVoice, VoiceSense
 from emotion_core.runtime.classifier import Classifier
