@@ -63,7 +63,7 @@ def draw_pairs(
     by_class = [np.flatnonzero(np.asarray(faces.targets) == i) for i in sorted(place, key=lambda k: place[k])]
     if len(labels) < 2 or any(not len(found) for found in by_class):
         raise EmotionError(
-            f"faces ({', '.join(faces.labels)}) and voices ({', '.join(voices.labels)}) share no classes"
+            f"faces ({', '.join(faces.labels)}) and voices ({', '.join(voices.labels)}) need two classes in common"
         )
     rng = np.random.default_rng(seed)
     rows: list[tuple[int, int, int, int]] = []

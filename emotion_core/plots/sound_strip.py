@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import cv2
 import numpy as np
@@ -116,7 +118,7 @@ def _draw_opinion(
     x, y, wide, _ = rect
     size = 0.8 * unit
     row = text_height(size) + max(2, round(4 * unit))
-    senses = int(np.bitwise_or.reduce([e.modalities for e in estimates], initial=0))
+    senses = reduce(or_, (e.modalities for e in estimates), 0)
     used = {FACE: "face", VOICE: "voice", FACE | VOICE: "face + voice"}.get(senses, "nobody")
     blend_text(canvas, f"from {used}", x, y, size, _BRIGHT if senses & VOICE else _DIM)
     if not reading.labels:
