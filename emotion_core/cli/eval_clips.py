@@ -22,17 +22,14 @@ _FUSION_MODES = {"audiovisual": "both", "onlyaudio": "voice", "onlyvideo": "face
 def run_clips(args: argparse.Namespace) -> int:
     """Measure a voice model, an audiovisual network or the late fusion."""
     from emotion_core.runtime.classifier import Classifier
+    from emotion_core.runtime.fusion import is_fusion
     from emotion_core.runtime.voice import INPUTS
-    from emotion_core.store.finding import BUNDLED, model_dir
 
     if args.dimensional or args.vote or args.protocol:
         raise EmotionError(f"--dimensional, --vote and --protocol go with faces, not with {' or '.join(CLIP_SETS)}")
-    name = args.model
-    if name.endswith(".json") or any(
-        (d / f"{name}.json").is_file() and not (d / f"{name}.onnx").is_file() for d in (BUNDLED, model_dir())
-    ):
+    if is_fusion(args.model):
         return _late_fusion(args)
-    classifier = Classifier.load(name, threads=0)
+    classifier = Classifier.load(args.model, threads=0)
     if tuple(item.name for item in classifier.card.inputs) == INPUTS:
         return _voice(args)
     return _network(args, classifier)

@@ -6,8 +6,10 @@ import argparse
 import importlib.util
 import json
 import sys
+from typing import Any
 
 from emotion_core.errors import EmotionError
+from emotion_core.runtime.fusion import FusionCard, fusion_names, is_fusion
 from emotion_core.store.card import ModelCard
 from emotion_core.store.finding import (
     DEFAULT_MODEL,
@@ -46,6 +48,10 @@ def run(args: argparse.Namespace) -> int:
             raise EmotionError("presets need torch, which training needs too: pip install 'emotion-perception[train]'")
         print(json.dumps(presets) if args.json else "\n".join(presets))
         return 0
+    if args.name and is_fusion(args.name):
+        fusion = FusionCard.load(args.name)
+        print(json.dumps(fusion.to_dict(), indent=2)) if args.json else _show_entries(fusion.name, fusion.to_dict())
+        return 0
     if args.name:
         card = read_card(find_model(args.name))
         print(card.to_json(), end="") if args.json else _show(card)
@@ -56,8 +62,9 @@ def run(args: argparse.Namespace) -> int:
             cards[name] = read_card(find_model(name))
         except EmotionError as error:
             print(f"emotion: left out: {error}", file=sys.stderr)
+    fusions = [FusionCard.load(name) for name in fusion_names()]
     if args.json:
-        print(json.dumps([card.to_dict() for card in cards.values()]))
+        print(json.dumps([*(c.to_dict() for c in cards.values()), *(f.to_dict() for f in fusions)]))
         return 0
     for name, card in cards.items():
         best = card.results[0] if card.results else None
@@ -65,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
         default = " (default)" if name == DEFAULT_MODEL else ""
         taken = ", ".join(f"{item.kind} {'x'.join(map(str, item.shape))}" for item in card.inputs)
         print(f"{name}{default}: {len(card.labels)} labels, {taken}, {measured}, {card.licence}")
+    for fusion in fusions:
+        print(f"{fusion.name}: {fusion.face_model} and {fusion.voice_model} together{_worth(fusion)}, {fusion.licence}")
     here = [name for name in known_files_here() if find_file(name)]
     print(f"face detectors: haar (with OpenCV){''.join(f', yunet ({name})' for name in here)}")
     if presets := _presets():
@@ -82,13 +91,26 @@ def _presets() -> list[str] | None:
     return list(preset_names())
 
 
+def _worth(fusion: FusionCard) -> str:
+    """What was measured of a fusion."""
+    for result in fusion.results:
+        if "accuracy" in result:
+            said = ", ".join(f"{sense} {value:.2f} %" for sense, value in result["accuracy"].items())
+            return f", on {result['protocol']} {said}"
+    return ""
+
+
 def _show(card: ModelCard) -> None:
+    _show_entries(card.name, card.to_dict())
+
+
+def _show_entries(title: str, entries: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_header=False, title=Text(card.name), title_justify="left")
-    for name, value in card.to_dict().items():
+    table = Table(show_header=False, title=Text(title), title_justify="left")
+    for name, value in entries.items():
         if value and name != "name":
             text = ", ".join(value) if name == "labels" else value if isinstance(value, str) else json.dumps(value)
             table.add_row(name, Text(text))

@@ -13,6 +13,7 @@ it, and the voice decides about the rest: with no evidence it would win whenever
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -125,6 +126,23 @@ class FusionCard:
             raise EmotionError(f"no fusion {name}: expected the name or the path of its card ({error})") from None
         except (ValueError, TypeError, KeyError) as error:
             raise EmotionError(f"{path} holds no fusion: {error!r}") from None
+
+
+def fusion_names() -> list[str]:
+    """Names of the fusions that are bundled, and of those in the model store: cards without a network beside them."""
+    found: dict[str, None] = {}
+    for folder in (BUNDLED, model_dir()):
+        for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+            if not is_file(path.with_suffix(".onnx")):
+                with contextlib.suppress(EmotionError):
+                    FusionCard.load(path)
+                    found[path.stem] = None
+    return list(found)
+
+
+def is_fusion(name: str) -> bool:
+    """Whether a name or path means a fusion, rather than a network."""
+    return name.endswith(".json") or name in fusion_names()
 
 
 @dataclass(frozen=True)
