@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,9 +28,13 @@ def run_clips(args: argparse.Namespace) -> int:
 
     if args.dimensional or args.vote or args.protocol:
         raise EmotionError(f"--dimensional, --vote and --protocol go with faces, not with {' or '.join(CLIP_SETS)}")
+    if args.per_voice < 1:
+        raise EmotionError(f"--per-voice must be at least 1, got {args.per_voice}")
     if is_fusion(args.model):
         return _late_fusion(args)
     classifier = Classifier.load(args.model, threads=0)
+    if args.confusion:
+        _claimed(args)  # before minutes of work
     if tuple(item.name for item in classifier.card.inputs) == INPUTS:
         return _voice(args)
     return _network(args, classifier)
@@ -96,6 +101,8 @@ def _late_fusion(args: argparse.Namespace) -> int:
 
     if args.dataset != "pairs" or args.faces is None:
         raise EmotionError("the late fusion is measured on --dataset pairs, with --faces and with voices in --data")
+    if args.confusion:
+        raise EmotionError("--confusion goes with networks, not with the late fusion")
     if args.mode not in (*_FUSION_MODES, "all"):
         raise EmotionError(f"the late fusion has no mode {args.mode}: use {', '.join(_FUSION_MODES)} or all")
     card = FusionCard.load(args.model)
@@ -122,13 +129,11 @@ def _late_fusion(args: argparse.Namespace) -> int:
 
 
 def _tell(args: argparse.Namespace, name: str, labels: tuple[str, ...], results: dict[str, Classification]) -> None:
-    from emotion_core.store.outputs import Outputs, model_files
-
     first = next(iter(results.values()))
     if args.confusion:
         from emotion_core.plots.confusion import plot_confusion
 
-        picture = Outputs(model_files(args.model), [args.data]).claim(args.confusion, "--confusion")
+        picture = _claimed(args)
         title = f"{name} on {args.dataset} {args.split}, {next(iter(results))}: {first.accuracy:.2f} %"
         plot_confusion(first.confusion, labels, picture, title)
     if args.json:
@@ -141,6 +146,12 @@ def _tell(args: argparse.Namespace, name: str, labels: tuple[str, ...], results:
             f"{what}: accuracy {result.accuracy:.2f} %, macro F1 {result.macro_f1:.2f} %, "
             f"calibration error {result.calibration_error:.2f} %"
         )
+
+
+def _claimed(args: argparse.Namespace) -> Path:
+    from emotion_core.store.outputs import Outputs, model_files
+
+    return Outputs(model_files(args.model), [args.data]).claim(args.confusion, "--confusion")
 
 
 def _figures(result: Classification, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--vote", action="store_true", help="label by the branches' vote instead of their mean probability"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON line a picture")
+    parser.add_argument("--json", action="store_true", help="print one JSON line a file")
     parser.add_argument(
         "--draw",
         metavar="DIR",

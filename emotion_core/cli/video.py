@@ -64,8 +64,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         nargs="?",
         const=True,
         metavar="FILE",
-        help="hear too: the sound track of SOURCE, or this file; a strip below the frame shows what was heard and what "
-        "the voice says",
+        help="hear too: the sound track of SOURCE (then put --audio behind it), or this file; a strip below the frame "
+        "shows what was heard and what the voice says",
     )
     parser.add_argument(
         "--voice-model", default="voice_ravdess", metavar="M", help="with --audio (default: %(default)s)"
@@ -101,7 +101,8 @@ def run(args: argparse.Namespace) -> int:
         files = pictures_in(path) if folder else [path]
         sound = _open_sound(args, source.is_live or folder or picture)
         heard = [user_path(args.audio)] if isinstance(args.audio, str) else []
-        outputs = Outputs([*files, *heard, *model_files(args.model)])
+        models = [*model_files(args.model), *(model_files(args.voice_model) if sound is not None else ())]
+        outputs = Outputs([*files, *heard, *models])
         observer = Observer(
             args.model,
             args.detector,
@@ -204,7 +205,8 @@ class _Tally:
         self._senses: Counter[int] = Counter()
 
     def add(self, estimates: Sequence[EmotionEstimate], stamp_s: float) -> None:
-        self.processed, self._faces, self._stamp_s = self.processed + 1, self._faces + len(estimates), stamp_s
+        seen = sum(estimate.face is not None for estimate in estimates)
+        self.processed, self._faces, self._stamp_s = self.processed + 1, self._faces + seen, stamp_s
         self._tracks |= {estimate.track_id for estimate in estimates if estimate.track_id}
         self._labels.update(estimate.label for estimate in estimates)
         self._senses.update(estimate.modalities for estimate in estimates)

@@ -1,7 +1,8 @@
 """Clips from files: sound and picture of one window, as the audiovisual network takes them.
 
-The window is the middle of the sound. Where the sound is shorter, it begins with the sound: zeros stand after the end
-of the sound, and black frames after the end of the picture.
+The window is the middle of the recording, which begins with the first picture, or with the sound where that comes
+first, and ends with the sound. A shorter recording begins the window: zeros stand where there is no sound, black frames
+where there is no picture.
 
 Chumachenko, Iosifidis, Gabbouj: Self-attention fusion for audiovisual emotion recognition with incomplete data. ICPR
 2022. https://arxiv.org/abs/2201.11095
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -249,7 +250,7 @@ def load_clip(
 
 def load_sound(audio: str | Path | Recorded, spec: ClipSpec) -> NDArray[np.float32]:
     """The sound alone, (n_mfcc, steps) float32; see ``load_clip``."""
-    sound = audio if isinstance(audio, Recorded) else read_recorded(audio)
+    sound = replace(audio if isinstance(audio, Recorded) else read_recorded(audio), start_s=0.0)
     return sound_of_window(sound, window_start_s(sound, 0.0, spec.window_s), spec)
 
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import logging
 import threading
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,6 +33,7 @@ from emotion_core.store.files import atomic_write, cannot_write
 from emotion_core.vision.detect import create_detector
 
 PREPARED = "prepared"
+_LOG = logging.getLogger(__name__)
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 _SPEECH = "01"
 _FULL, _PICTURE, _SOUND = "01", "02", "03"
@@ -94,6 +98,8 @@ class RavdessClips(ClipDataset):
         actors = _read_split(self.folder)
         if not actors:
             raise EmotionError(f"{self.folder} holds no prepared clips: prepare them first")
+        if not _read_settings(self.folder).get("complete", True):
+            _LOG.warning("%s was not prepared to its end: only a part of the clips is there", self.folder)
         chosen = {actor for actor, name in actors.items() if name == split}
         found = sorted(path.stem for path in self.folder.glob("*.npz") if not path.name.startswith("."))
         self.names = tuple(name for name in found if name.split("-")[-1] in chosen)
@@ -126,7 +132,7 @@ class RavdessClips(ClipDataset):
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in ("sound", "clip")}
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise EmotionError(f"{path} is damaged ({error}): delete it and prepare again") from None
 
 
@@ -173,7 +179,7 @@ def prepare_ravdess(
         spec: what a clip holds.
         seed: decides which actors validate and test; where all eight actors of the authors' split are there, it is
             theirs, whatever the seed.
-        detector: see ``create_detector``.
+        detector: see ``create_detector``; it must be the same until everything is prepared.
         workers: threads; 0 for one for each core that this process may use.
         on_progress: called with (clips done, clips to do).
 
@@ -186,11 +192,22 @@ def prepare_ravdess(
     takes = find_takes(root)
     if not takes:
         raise EmotionError(f"{root} holds no speech of RAVDESS: expected 01-01-….mp4 and 03-01-….wav in it")
-    folder = prepared_folder(root, spec)
+    usable = [take for take in takes if take.video is not None]
+    if not usable:
+        raise EmotionError(f"{root} holds only the sound of RAVDESS: add its videos, 01-01-….mp4")
+    if workers < 0:
+        raise EmotionError(f"workers must be at least 0, got {workers}")
+    folder, finder = prepared_folder(root, spec), create_detector(detector).name
+    earlier = _read_settings(folder).get("detector", finder)
+    if earlier != finder:
+        raise EmotionError(
+            f"{folder} was begun with the detector {earlier}, whose boxes differ from those of {finder}: take the same "
+            "one, or delete the folder"
+        )
+    settings = {**spec.to_dict(), "detector": finder}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_json(folder / "settings.json", spec.to_dict())
-        usable = [take for take in takes if take.video is not None]
+        _write_json(folder / "settings.json", {**settings, "complete": False})
         actors = split_actors(sorted({take.actor for take in usable}), _read_split(folder), seed)
         _write_json(folder / "split.json", actors)
         worker = _Worker(folder, spec, detector)
@@ -206,6 +223,7 @@ def prepare_ravdess(
                     on_progress(done, len(todo))
         skipped = {code: reason for code, reason in sorted(results.items()) if reason}
         _write_skipped(folder / "skipped.csv", skipped)
+        _write_json(folder / "settings.json", {**settings, "complete": True})
     except OSError as error:
         raise EmotionError(cannot_write(folder, error)) from None
     by_split = {name: tuple(sorted(a for a, split in actors.items() if split == name)) for name in SPLITS}
@@ -305,6 +323,14 @@ def _read_split(folder: Path) -> dict[str, str]:
         return actors
     except (OSError, ValueError) as error:
         raise EmotionError(f"{path} is damaged ({error}): delete the folder and prepare again") from None
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _write_json(path: Path, content: Any) -> None:

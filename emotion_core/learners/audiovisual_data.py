@@ -110,7 +110,7 @@ def load_inference_data(
 ) -> tuple[Timeseries | None, Video | None]:
     """Sound and picture of one window, for ``AudiovisualEmotionLearner.infer``.
 
-    The window is the middle of the sound; see ``data.clip_files``.
+    The window is the middle of the recording; see ``data.clip_files``.
 
     Args:
         audio: a file, or samples (n,) or (n, channels) that begin with the picture; None for the video's own sound.

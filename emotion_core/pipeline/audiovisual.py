@@ -45,8 +45,8 @@ class AudiovisualConfig(FacialConfig):
     fusion: str = parameter(DEFAULT_FUSION, "Name of the late fusion, or the path of its card.")
     clip_model: str = parameter(
         "",
-        "Name or path of an audiovisual network for streams, which judges face and voice in place of the late fusion; "
-        "empty for the late fusion.",
+        "Name or path of an audiovisual network for streams, which judges face and voice together in place of the late "
+        "fusion, once it has seen the face for its window; empty for the late fusion.",
     )
     voice_window_s: float = parameter(
         4.0, "How many seconds of the latest sound an opinion about the voice is about.", low=0.5, high=30.0
@@ -142,7 +142,8 @@ class AudiovisualPipeline:
         face; where neither is there is none.
         """
         estimates = self.facial.process(image, stamp_s)
-        self._picture_s = stamp_s
+        if not self._picture_s - self.facial.gap_s <= stamp_s <= self._picture_s:  # a late one tells nothing new
+            self._picture_s = stamp_s
         if self.config.match_mouth:
             self._mouths.update(image, stamp_s, estimates)
         heard = self.opinion(stamp_s)
@@ -150,9 +151,10 @@ class AudiovisualPipeline:
             return [] if heard is None else [self._voice_alone(heard, stamp_s)]
         speaker = self._mouths.speaker(self._loudness) if self.config.match_mouth and len(estimates) > 1 else ""
         chosen = next((i for i, e in enumerate(estimates) if speaker and e.track_id == speaker), 0)
-        estimate = None if self._clips is None else self._clip(image, stamp_s, estimates[chosen], heard)
-        if estimate is None:
-            estimate = estimates[chosen] if heard is None else self._both(estimates[chosen], heard)
+        both = None if self._clips is None else self._clip(image, stamp_s, estimates[chosen], heard)
+        if heard is None:
+            return estimates  # the clip network has seen the frame, for later
+        estimate = both or self._both(estimates[chosen], heard)
         return [estimate if i == chosen else e for i, e in enumerate(estimates)]
 
     def hear(self, sound: NDArray[Any], rate_hz: int, stamp_s: float) -> list[EmotionEstimate]:
@@ -168,6 +170,8 @@ class AudiovisualPipeline:
         if self.voice.counts.restarts != self._restarts:  # another clock: what was said before is of no known time
             self._restarts = self.voice.counts.restarts
             self._opinions.clear()
+            if self._picture_s > stamp_s:
+                self._picture_s = -math.inf
         for heard in found:
             while self._opinions and self._opinions[0].stamp_s < heard.stamp_s - MEMORY_S:
                 self._opinions.popleft()
@@ -204,7 +208,8 @@ class AudiovisualPipeline:
         sound = None
         if heard is not None:
             item = self._clips.sound
-            samples = self.voice.window(self._clips.window_s, stamp_s, item.sample_rate_hz)
+            end_s = min(stamp_s, self.voice.known_s(item.sample_rate_hz))  # sound comes later than its picture
+            samples = self.voice.window(self._clips.window_s, end_s, item.sample_rate_hz)
             sound = sound_features(samples, item.sample_rate_hz, item)
         said = self._faces[estimate.track_id].see(crop, stamp_s, sound)
         if said is None:
@@ -213,7 +218,7 @@ class AudiovisualPipeline:
             estimate,
             probabilities=tuple((said @ self._clip_labels).tolist()),
             model=self._clips.card.name,
-            modalities=FACE if heard is None else FACE | VOICE,
+            modalities=FACE | VOICE,
             label="",
         )
 

@@ -41,11 +41,12 @@ class SpeakingFace:
     def __init__(self) -> None:
         self._people: dict[str, _Person] = {}
         self._speaker = ""
+        self._here: tuple[str, ...] = ()
 
     def reset(self) -> None:
         """Forget everybody."""
         self._people.clear()
-        self._speaker = ""
+        self._speaker, self._here = "", ()
 
     def update(self, image: Picture, stamp_s: float, estimates: Sequence[EmotionEstimate]) -> None:
         """See the next frame.
@@ -56,13 +57,20 @@ class SpeakingFace:
             estimates: of everybody in it, with their tracks.
         """
         here = {estimate.track_id: estimate.face.box for estimate in estimates if estimate.face is not None}
-        self._people = {track: person for track, person in self._people.items() if track in here}
+        self._here = tuple(here)
+        self._people = {
+            track: person
+            for track, person in self._people.items()
+            if track in here or abs(stamp_s - person.stamp_s) <= MEMORY_S
+        }
         for track, box in here.items():
             patches = _patch(image, box, _MOUTH), _patch(image, box, _EYES)
             person = self._people.get(track)
-            if person is None or not person.stamp_s < stamp_s <= person.stamp_s + MEMORY_S:
+            if person is None or abs(stamp_s - person.stamp_s) > MEMORY_S:
                 self._people[track] = _Person(patches, stamp_s)
                 continue
+            if stamp_s <= person.stamp_s:
+                continue  # it comes late, and changes nothing
             mouth, eyes = (float(np.abs(a - b).mean()) for a, b in zip(patches, person.patches, strict=True))
             person.moves.append((person.stamp_s, stamp_s, max(0.0, mouth - eyes)))
             while person.moves and person.moves[0][1] < stamp_s - MEMORY_S:
@@ -70,18 +78,17 @@ class SpeakingFace:
             person.patches, person.stamp_s = patches, stamp_s
 
     def speaker(self, loudness: Loudness) -> str:
-        """The track of who seems to speak; the first of those in the frame, the largest, where no mouth moves."""
+        """Who in the last frame seems to speak, by track; "" where no mouth moved and nobody spoke before."""
         scores = {
-            track: sum(moved * loudness(start_s, end_s) for start_s, end_s, moved in person.moves)
-            for track, person in self._people.items()
+            track: sum(moved * loudness(start_s, end_s) for start_s, end_s, moved in self._people[track].moves)
+            for track in self._here
         }
-        if not scores:
-            return ""
-        best = max(scores, key=lambda track: scores[track])
-        held = scores.get(self._speaker)
-        if held is None or scores[best] > _STAY * held:
-            self._speaker = best
-        return self._speaker
+        held = self._speaker if self._speaker in scores else ""
+        best = max(scores, key=lambda track: scores[track], default="")
+        if not best or scores[best] <= _STAY * scores.get(held, 0.0):
+            return held
+        self._speaker = best
+        return best
 
 
 def _patch(image: Picture, box: Box, part: tuple[float, float, float, float]) -> NDArray[np.float32]:

@@ -25,11 +25,15 @@ LEVEL = 0.0012
 bands: the median over the validation actors of RAVDESS (tenths 0.0011 to 0.0014). The network learned from recordings
 that were brought to one level as a whole; in a stream it is taken from the speech alone."""
 
+LEVEL_S = 4.0
+"""So many seconds of earlier speech count for its level at most: who walks away becomes softer."""
+
 MIN_SPEECH_S = 0.3
 """With less speech in the window there is no opinion."""
 
 _PAUSE_S = 1.0  # after it something new is said
 _UTTERANCE_S = 1.0  # of speech that make an utterance worth remembering of a speaker
+_BLOCK = 2 * FRAME
 _FRAME_S, _HOP_S = FRAME / RATE_HZ, GE2E.hop / GE2E.rate_hz
 
 
@@ -72,6 +76,7 @@ class VoiceSense:
     """
 
     _mel: NDArray[np.float32]
+    _samples: NDArray[np.float32]
     _waiting_speech: NDArray[np.float32]
     _speech: deque[tuple[float, float]]
     _frames: int
@@ -100,6 +105,10 @@ class VoiceSense:
         """Time until which sound is known, in seconds; NaN before any."""
         return self._sound.end_s(RATE_HZ)
 
+    def known_s(self, rate_hz: int) -> float:
+        """Time until which sound is known at a rate, in seconds; NaN before any."""
+        return self._sound.end_s(rate_hz)
+
     def window(self, seconds: float, end_s: float | None = None, rate_hz: int = RATE_HZ) -> NDArray[np.float32]:
         """Samples before a time, at 16 kHz or one of ``also_hz``; see ``SoundStream.window``."""
         return self._sound.window(rate_hz, seconds, end_s)
@@ -121,16 +130,22 @@ class VoiceSense:
         heard = self._sound.push(sound, rate_hz, stamp_s)
         if heard.restarted:
             self._begin()
-        samples = heard.samples[RATE_HZ]
-        if not len(samples):
-            return []
+        self._samples = np.concatenate([self._samples, heard.samples[RATE_HZ]])
+        self._count += len(heard.samples[RATE_HZ])
+        origin_s = self.end_s - self._count / RATE_HZ  # follows a clock that drifts
+        found = []
+        # In equal blocks: what comes out does not depend on how the sound was cut into chunks.
+        while len(self._samples) >= _BLOCK:
+            block, self._samples = self._samples[:_BLOCK], self._samples[_BLOCK:]
+            found += self._advance(block, origin_s)
+        return found
+
+    def _advance(self, samples: NDArray[np.float32], origin_s: float) -> list[HeardVoice]:
         probabilities = self.activity.push(samples)
-        origin_s = self.end_s - (self._count + len(samples)) / RATE_HZ  # follows a clock that drifts
         self._speech.extend(
             (origin_s + (self._frames + i + 0.5) * _FRAME_S, float(p)) for i, p in enumerate(probabilities)
         )
         self._frames += len(probabilities)
-        self._count += len(samples)
         self._waiting_speech = np.concatenate([self._waiting_speech, probabilities])
         self._mel = np.concatenate([self._mel, self._mels.push(samples)], 1)
         return self._hops(origin_s)
@@ -140,6 +155,7 @@ class VoiceSense:
         self._mels.reset()
         self._floor.reset()
         self._mel = np.zeros((GE2E.n_mels, 0), np.float32)
+        self._samples = np.zeros(0, np.float32)
         self._waiting_speech = np.zeros(0, np.float32)
         self._speech = deque(maxlen=round(HISTORY_S / _FRAME_S))
         self._frames = self._count = self._done = 0  # frames of speech, samples, and frames of mel that are judged
@@ -150,11 +166,12 @@ class VoiceSense:
         self._spoken: deque[float] = deque(maxlen=self._window)  # seconds of speech in each hop of the window
         self._total_s, self._silent_s, self._level = 0.0, 0.0, 0.0
         self._last: NDArray[np.float32] | None = None
+        self._began = False
 
     def _hops(self, origin_s: float) -> list[HeardVoice]:
         """Judge all hops whose frames and speech are known."""
         hop, found = self.model.hop, []
-        while self._mel.shape[1] >= hop and self._frames * _FRAME_S >= (self._done + hop) * _HOP_S:
+        while self._mel.shape[1] >= hop and (self._frames - 0.5) * _FRAME_S >= (self._done + hop - 1) * _HOP_S:
             mel, self._mel = self._mel[:, :hop], self._mel[:, hop:]
             first_s = self._done * _HOP_S - (self._frames - len(self._waiting_speech)) * _FRAME_S
             speech = np.interp(
@@ -173,13 +190,14 @@ class VoiceSense:
     def _judge(self, mel: NDArray[np.float32], speech: NDArray[np.float64], end_s: float) -> HeardVoice | None:
         self._floor.learn(mel, speech)
         spoken = speech >= SPEECH
-        if self._last is None and not spoken.any():
+        if not self._began and not spoken.any():
             return None  # nothing was said since the last pause: there is nothing to judge
+        self._began = True
         clean = self._floor.subtract(mel)
         power = clean.sum(0)
         if spoken.any():
-            # The mean over all speech of the utterance so far.
-            before = self._total_s / _HOP_S
+            # The mean over the speech of the utterance so far, of late where it is long.
+            before = min(self._total_s, LEVEL_S) / _HOP_S
             self._level = (self._level * before + power[spoken].sum()) / (before + spoken.sum())
             self._total_s += spoken.sum() * _HOP_S
         self._silent_s = 0.0 if spoken.any() else self._silent_s + len(speech) * _HOP_S
@@ -190,7 +208,8 @@ class VoiceSense:
         known = self.speaker if self.speaker_norm else None
         said = self._voice.hear(at_level(clean, LEVEL * self._level), known)
         self._spoken.append(float(spoken.sum() * _HOP_S))
-        self._last = said.pooled
+        if spoken.any() and said.frames:  # a silent hop says nothing of the speaker
+            self._last = said.pooled
         speech_s = sum(self._spoken)
         if speech_s < MIN_SPEECH_S or not said.frames or not spoken.any():
             return None

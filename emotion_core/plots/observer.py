@@ -14,7 +14,7 @@ from emotion_core.pipeline.audiovisual import AudiovisualConfig, AudiovisualPipe
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.pipeline.voice import HeardVoice
 from emotion_core.plots.branches import SIZE_PX, BranchReading, check_size, draw_branches, letterbox, placed
-from emotion_core.plots.sound_strip import SECONDS, SoundReading, draw_strip, strip_height
+from emotion_core.plots.sound_strip import MIN_WIDTH_PX, SECONDS, SoundReading, draw_strip, strip_height
 from emotion_core.plots.trace import AffectTrace
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.ensemble import EnsembleOutput
@@ -58,6 +58,13 @@ class Observer:
     ) -> None:
         self._stills, self._panel = stills, panel or gradcam
         self._size = size or (SIZE_PX if self._panel else None)
+        # A picture of a size that was asked for holds frame and strip; else the strip comes below the whole frame.
+        self._strip_px = 0
+        if voice_model is not None and size is not None:
+            self._strip_px = strip_height(size[1])
+            if size[0] < MIN_WIDTH_PX or size[1] < 2 * self._strip_px:
+                raise EmotionError(f"frame and sound take at least {MIN_WIDTH_PX}x144 pixels, got {size[0]}x{size[1]}")
+            self._size = size[0], size[1] - self._strip_px
         if self._panel and self._size is not None:
             check_size(self._size)
         self._watched = _Watched(Classifier.load(model, threads=0))
@@ -149,12 +156,12 @@ class Observer:
         """
         if self._senses is None:
             return self._draw_frame(image, stamp_s, self._size)
-        size = self._size or (image.shape[1], image.shape[0])
-        below = strip_height(size[1])
-        # The picture that was asked for holds both; without a wish the strip comes below the whole frame.
-        upper = (size[0], size[1] - below) if self._size and not self._panel else self._size
-        frame = self._draw_frame(image, stamp_s, upper)
-        strip = draw_strip(frame.shape[1], below, self._sound_reading(self._senses, stamp_s), self._estimates)
+        frame = self._draw_frame(image, stamp_s, self._size)
+        height, width = frame.shape[:2]
+        if width < MIN_WIDTH_PX:
+            return frame  # there is no room for a strip
+        below = self._strip_px or strip_height(height)
+        strip = draw_strip(width, below, self._sound_reading(self._senses, stamp_s), self._estimates)
         return np.concatenate([frame, strip])
 
     def _draw_frame(self, image: Picture, stamp_s: float, size: tuple[int, int] | None) -> Picture:

@@ -19,6 +19,9 @@ from emotion_core.vision.palette import bgr
 SECONDS = 5.0
 """Of sound that the strip shows."""
 
+MIN_WIDTH_PX = 200
+"""In a narrower picture nothing of it can be read."""
+
 SHARE = 0.2
 """Of the frame's height that the strip takes."""
 
@@ -57,7 +60,7 @@ def draw_strip(width: int, height: int, reading: SoundReading, estimates: Sequen
     """The strip.
 
     Args:
-        width, height: in pixels, at least 200 x 48.
+        width, height: in pixels, at least MIN_WIDTH_PX x 48.
         reading: what was heard.
         estimates: of the frame, to tell from which senses they come.
 

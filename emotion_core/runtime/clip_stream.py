@@ -89,6 +89,7 @@ class ClipStream:
     def __init__(self, model: ClipModel) -> None:
         self.model = model
         self.looked = 0
+        self._said: NDArray[np.float64] | None = None
         self._frames: deque[tuple[float, NDArray[np.float32]]] = deque()
 
     def see(
@@ -98,7 +99,8 @@ class ClipStream:
 
         Args:
             face: (3, size, size) float32, as the network's input says.
-            stamp_s: time of the frame in seconds; one that is not later than the last one is left out.
+            stamp_s: time of the frame in seconds; one that is not later than the last one is left out, and gets the
+                last answer.
             sound: MFCC (coefficients, steps) of the same window; None where nothing was heard.
 
         Returns:
@@ -108,20 +110,21 @@ class ClipStream:
         model = self.model
         if self._frames and stamp_s <= self._frames[-1][0]:
             if stamp_s > self._frames[-1][0] - model.window_s:
-                return None
+                return self._said
             self._frames.clear()  # the clock began anew
         heard = model.nothing(model.sound) if sound is None else sound
         known = self._window(stamp_s, also_s=stamp_s)
+        said: NDArray[np.float64] | None
         said, feature = model.run(face, model.unseen if known is None else known, heard)
         self.looked += 1
         self._frames.append((stamp_s, feature))
         while self._frames[0][0] < stamp_s - model.window_s - MAX_GAP_S:
             self._frames.popleft()
-        if known is not None:
-            return said
-        # Of a slow camera the newest frame may be one of the window's.
-        window = self._window(stamp_s)
-        return None if window is None else model.run(face, window, heard)[0]
+        if known is None:  # of a slow camera the newest frame may be one of the window's
+            known = self._window(stamp_s)
+            said = None if known is None else model.run(face, known, heard)[0]
+        self._said = said
+        return said
 
     def _window(self, end_s: float, also_s: float | None = None) -> NDArray[np.float32] | None:
         """(frames, n) nearest in time; None where there is a hole, or where the frame ``also_s`` would be nearer."""

@@ -22,6 +22,7 @@ from emotion_core.data.dataset import FaceDataset
 from emotion_core.data.pairs import draw_pairs
 from emotion_core.data.relabel import order_of
 from emotion_core.data.voices import Voices
+from emotion_core.errors import EmotionError
 from emotion_core.evaluation.pairs import best_weight, hear_all_sounds, measure_conflicts, measure_pairs
 from emotion_core.labels import canonical, meaning
 from emotion_core.media.sound import read_sound
@@ -91,6 +92,13 @@ def fit_fusion(
     """
     tell = on_progress or (lambda what, done, total: None)
     labels = face.card.labels
+    words = [canonical(label) for label in labels]
+    if lacking := [label for label in voice.card.labels if meaning(label) not in words]:
+        raise EmotionError(f"{voice.card.name} tells {', '.join(lacking)}, which {face.card.name} does not know")
+    mapping = {label: labels[words.index(meaning(label))] for label in voice.card.labels}
+    for listed in (voices, heard_from):
+        if unknown := [label for label in listed.labels if label not in mapping]:
+            raise EmotionError(f"the voices have the classes {', '.join(unknown)}, which {voice.card.name} lacks")
     order = order_of(faces.labels, labels, "the faces", "the network")
     face_truth = np.argsort(order)[np.asarray(faces.targets)]
     by_size = {}
@@ -102,8 +110,6 @@ def fit_fusion(
     sizes = _curve([(float(s), best_weight(p, face_truth) / face_weight) for s, p in by_size.items()])
     scores = _score_curve(detector, faces, seen, face_truth, face_weight)
 
-    words = [canonical(label) for label in labels]
-    mapping = {label: labels[words.index(meaning(label))] for label in voice.card.labels}
     truth_of = np.array([labels.index(mapping[label]) for label in voices.labels])
     rows = [(sound, truth_of[k]) for sound, k in zip(_sounds(voices), voices.targets, strict=True)]
     prior = np.bincount(
@@ -127,8 +133,10 @@ def fit_fusion(
         return weight(said.probabilities, said.truths) / best
 
     long = [_some(said, said.speech_s >= ENOUGH_S) for said in (*by_noise.values(), clean)]
+    if not len(long[-1].truths):
+        raise EmotionError(f"none of the {len(voices)} voices holds {ENOUGH_S:g} s of speech: too little to fit on")
     base = factor(long[-1], 1.0)
-    noise = _curve([(float(np.nanmedian(said.snr_db)), factor(said, base)) for said in long])
+    noise = _curve([(float(np.nanmedian(s.snr_db)), factor(s, base)) for s in long if np.isfinite(s.snr_db).any()])
     ends = (*SPEECH_S[1:], np.inf)
     spoken = [_some(clean, (clean.speech_s >= a) & (clean.speech_s < b)) for a, b in zip(SPEECH_S, ends, strict=True)]
     found = [(a, factor(said, voice_weight)) for a, said in zip(SPEECH_S, spoken, strict=True) if len(said.truths)]

@@ -147,6 +147,13 @@ def test_a_clock_that_jumps_forgets_what_was_said(portrait, voice):
     assert pipeline.opinion(2.5) is None and pipeline.voice.counts.restarts == 1
 
 
+def test_a_clock_that_goes_back_leaves_the_voice_alone_heard(portrait, voice):
+    pipeline = AudiovisualPipeline(HAAR)
+    stream(frames(portrait, 5000.0, 5001.0), ragged(voice[:RATE], 5000.0), pipeline)
+    alone = [e for _, _, es in stream((), ragged(voice, 10.0), pipeline) for e in es]
+    assert alone and all(e.modalities == VOICE and e.stamp_s < 20 for e in alone)
+
+
 def test_bad_chunks_are_counted_and_change_nothing(portrait, voice):
     pipeline = AudiovisualPipeline(HAAR)
     sound = ragged(voice)
@@ -285,10 +292,16 @@ def test_the_voice_belongs_to_the_mouth_that_moves(portrait):
         mouths.update(talkers.frame(i, 0), i / 30, both)
     assert mouths.speaker(loud) == "left"
     assert mouths.speaker(lambda start_s, end_s: 0.0) == "left", "silence takes the voice from nobody"
+    mouths.update(talkers.frame(75, 0), 74 / 30, both)
+    assert mouths.speaker(loud) == "left", "a late frame changes nothing"
     mouths.update(talkers.frame(75, 0), 75 / 30, both[1:])
-    assert mouths.speaker(loud) == "right", "who is gone has no voice"
-    mouths.update(talkers.frame(76, 0), 76 / 30, [])
+    assert mouths.speaker(loud) in ("right", ""), "who is not in the picture has no voice in it"
+    mouths.update(talkers.frame(76, 0), 76 / 30, both)
+    assert mouths.speaker(loud) == "left", "a face that is missed once is not forgotten"
+    mouths.update(talkers.frame(77, 0), 77 / 30, [])
     assert mouths.speaker(loud) == ""
+    mouths.update(talkers.frame(78, 0), 200.0, both)
+    assert mouths.speaker(loud) in ("left", "") and len(mouths._people) == 2
 
 
 class Fixed:

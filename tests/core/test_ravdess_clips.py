@@ -195,6 +195,43 @@ def test_mistakes(tmp_path, ravdess):
         data[0]
 
 
+@pytest.mark.parametrize("content", [b"", b"half"])
+def test_files_that_a_power_cut_left(ravdess, content):
+    root = ravdess([1, 2, 3], emotions=(1,))
+    folder = Path(prepare_ravdess(root, SMALL, detector="haar").folder)
+    data = RavdessClips(folder, "train")
+    path = folder / f"{data.names[0]}.npz"
+    for damaged in (content, path.read_bytes()[:-300]):
+        path.write_bytes(damaged)
+        with pytest.raises(EmotionError, match="delete it and prepare again"):
+            data[0]
+
+
+def test_a_preparation_knows_its_detector_and_its_end(ravdess, monkeypatch, caplog):
+    from emotion_core.data import ravdess_clips
+
+    root = ravdess([1, 2, 3], emotions=(1,))
+    folder = Path(prepare_ravdess(root, SMALL, detector="haar").folder)
+    settings = folder / "settings.json"
+    assert json.loads(settings.read_text())["complete"] is True
+    RavdessClips(folder, "train")
+    assert not caplog.records
+    settings.write_text(json.dumps({"detector": "yunet", "complete": False}))
+    RavdessClips(folder, "train")
+    assert "was not prepared to its end" in caplog.text
+    with pytest.raises(EmotionError, match="begun with the detector yunet"):
+        ravdess_clips.prepare_ravdess(root, SMALL, detector="haar")
+
+
+def test_sound_without_videos(ravdess):
+    root = ravdess([1, 2, 3], emotions=(1,))
+    for path in root.rglob("*.mp4"):
+        path.unlink()
+    with pytest.raises(EmotionError, match="holds only the sound"):
+        prepare_ravdess(root, SMALL)
+    assert not (root / "prepared").exists()
+
+
 def test_the_documented_calls(ravdess, tmp_path, monkeypatch):
     pytest.importorskip("torch")
     from emotion_core.learners.audiovisual import (

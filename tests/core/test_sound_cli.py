@@ -129,13 +129,18 @@ def test_video_with_its_sound(capsys, talking, tmp_path):
 def test_the_strip_of_a_chosen_size_fits_in(capsys, talking, tmp_path):
     from emotion_core.media.frames import open_frames
 
-    for options, size in ((["--size", "320x240"], (240, 320)), (["--branches"], (720 + 144, 1280))):
+    sizes = ((["--size", "320x240"], (240, 320)), (["--branches"], (720 + 144, 1280)),
+             (["--branches", "--size", "1280x720"], (720, 1280)))  # fmt: skip
+    for options, size in sizes:
         out = tmp_path / "o.mp4"
         words = ("video", str(talking), "--audio", "--out", str(out), "--detector", "haar", "--duration", "0.5")
         assert run(capsys, *words, *options)[0] == 0
         with open_frames(str(out)) as source:
             picture, _ = next(iter(source))
         assert picture.shape[:2] == size
+    words = ("video", str(talking), "--audio", "--out", str(tmp_path / "x.mp4"), "--size", "320x100")
+    code, _, err = run(capsys, *words)
+    assert code == 2 and "at least 200x144" in err
 
 
 def test_video_with_another_file_s_sound_and_mistakes(capsys, talking, tmp_path, shared, portrait, mux):
@@ -196,6 +201,8 @@ def test_eval_and_training_of_the_late_fusion(capsys, ravdess, ferplus, tmp_path
     code, out, _ = run(capsys, *words, "--mode", "onlyaudio", "--json")
     assert json.loads(out)["same"]["accuracy"] == {"voice": accuracy["voice"]}
     assert run(capsys, *words, "--mode", "noisyaudio")[0] == 2
+    assert run(capsys, *words, "--per-voice", "0")[0] == 2
+    assert run(capsys, *words, "--confusion", str(tmp_path / "c.png"))[0] == 2
     assert run(capsys, *words[:-2])[0] == 2
 
     from emotion_core.training import fusion
