@@ -149,7 +149,7 @@ def train(args: argparse.Namespace, task: Task, write: Callable[[Loop], Path]) -
         path = write(loop)
         for entry in read_card(path).results:
             print(
-                f"{path}: {entry['accuracy']:.2f} % on the {entry['n']} faces of {entry['dataset']} {entry['split']} "
+                f"{path}: {entry['accuracy']:.2f} % of {entry['n']} of {entry['dataset']} {entry['split']} "
                 f"({entry['protocol']})"
             )
     return 0

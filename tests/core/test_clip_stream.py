@@ -128,3 +128,21 @@ def test_in_the_pipeline(exported, portrait, shared):
     assert models[0] == "esr_compact" and "late_fusion" in models, "until the window is full the late fusion answers"
     assert set(models[40:]) == {"tiny_stream"}
     assert {FACE, FACE | VOICE} == set(senses)
+
+
+def test_the_bundled_network_for_streams_is_the_bundled_one_for_clips():
+    from emotion_core.runtime.classifier import Classifier
+    from emotion_core.runtime.ensemble import softmax
+
+    whole, model = Classifier.load("av_ia"), ClipModel.load("av_ia_stream")
+    assert whole.card.labels == model.card.labels
+    assert len(whole.card.results) == 5 and "CC BY-NC-SA" in whole.card.licence
+    assert "no data here has both" in whole.card.notes
+    rng = np.random.default_rng(0)
+    frames, sound = rng.random((109, 3, 64, 64), np.float32), rng.standard_normal((10, 156)).astype(np.float32)
+    stream = model.stream()
+    for i, face in enumerate(frames):
+        said = stream.see(face, i / 30, sound)
+    clip = frames[PUBLISHED].transpose(1, 0, 2, 3)[None]
+    logits = whole.run({"clip": clip, "sound": sound[None]})["logits"][0]
+    np.testing.assert_allclose(said, softmax(logits), atol=1e-4)
