@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
 from emotion_core.cli.eval_clips import MODES, run_clips
@@ -15,6 +16,9 @@ from emotion_core.store.outputs import Outputs, model_files
 
 if TYPE_CHECKING:
     from emotion_core.evaluation.evaluate import CategoryResult
+
+ALL_SETS: ChainMap[str, Any] = ChainMap(dict[str, Any].fromkeys(CLIP_SETS), DATASETS)  # type: ignore[arg-type]
+"""Names of all that can be measured on, with those that a plug-in registers later."""
 
 BRIEF = ("n", "accuracy", "macro_f1", "calibration_error")
 
@@ -34,7 +38,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "faces of FER+ and voices of RAVDESS that share nothing but the class, for audiovisual models and late_fusion.",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="model name or path (default: %(default)s)")
-    parser.add_argument("--dataset", choices=(*DATASETS, *CLIP_SETS), default="ferplus", help="default: %(default)s")
+    parser.add_argument("--dataset", choices=ALL_SETS, default="ferplus", help="default: %(default)s")
     parser.add_argument("--data", required=True, metavar="DIR", help="folder with the dataset")
     parser.add_argument("--split", choices=SPLITS, default="valid", help="default: %(default)s")
     parser.add_argument("--protocol", metavar="NAME", help="only this one: plurality or majority (ferplus)")
