@@ -17,7 +17,7 @@ from emotion_core.store.outputs import Outputs, model_files
 if TYPE_CHECKING:
     from emotion_core.evaluation.evaluate import CategoryResult
 
-ALL_SETS: ChainMap[str, Any] = ChainMap(dict[str, Any].fromkeys(CLIP_SETS), DATASETS)  # type: ignore[arg-type]
+ALL_SETS: ChainMap[str, Any] = ChainMap(dict[str, Any].fromkeys(CLIP_SETS), DATASETS)
 """Names of all that can be measured on, with those that a plug-in registers later."""
 
 BRIEF = ("n", "accuracy", "macro_f1", "calibration_error")

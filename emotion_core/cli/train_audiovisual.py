@@ -135,4 +135,6 @@ def run_audiovisual(args: argparse.Namespace) -> int:
     notes = STRANGERS if args.dataset == "pairs" else ""
     task = AudiovisualTask(config, learned, valid, start)
     licence = "CC BY-NC-SA 4.0, as RAVDESS"
-    return train(args, task, lambda loop: write_result(loop, args.name, about, licence, measured_on, args.half, notes))
+    return train(
+        args, task, lambda loop: write_result(loop, args.name, about, licence, measured_on, args.half, notes), "clips"
+    )

@@ -129,11 +129,12 @@ def open_splits(dataset: str, root: str | Path) -> tuple[FaceDataset, FaceDatase
     return train, valid
 
 
-def train(args: argparse.Namespace, task: Task, write: Callable[[Loop], Path]) -> int:
+def train(args: argparse.Namespace, task: Task, write: Callable[[Loop], Path], what: str = "faces") -> int:
     """Train a task in ``--out``, write its network, and tell what was measured of it.
 
     Args:
         write: writes the network with its card, whose results are told; returns the file.
+        what: it was measured on.
 
     Raises:
         EmotionError: the network would take the place of one that is read, see also ``Loop``.
@@ -149,7 +150,7 @@ def train(args: argparse.Namespace, task: Task, write: Callable[[Loop], Path]) -
         path = write(loop)
         for entry in read_card(path).results:
             print(
-                f"{path}: {entry['accuracy']:.2f} % of {entry['n']} of {entry['dataset']} {entry['split']} "
+                f"{path}: {entry['accuracy']:.2f} % on the {entry['n']} {what} of {entry['dataset']} {entry['split']} "
                 f"({entry['protocol']})"
             )
     return 0

@@ -132,7 +132,11 @@ def fusion_names() -> list[str]:
     """Names of the fusions that are bundled, and of those in the model store: cards without a network beside them."""
     found: dict[str, None] = {}
     for folder in (BUNDLED, model_dir()):
-        for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        try:
+            paths = sorted(path for path in folder.iterdir() if path.suffix == ".json")
+        except OSError:  # a store that is not there or may not be read is an empty one
+            continue
+        for path in paths:
             if not is_file(path.with_suffix(".onnx")):
                 with contextlib.suppress(EmotionError):
                     FusionCard.load(path)

@@ -68,8 +68,6 @@ class AudiovisualTrainingConfig(LoopConfig):
         """A JSON-ready dictionary of what decides the result."""
         settings = asdict(self)
         del settings["workers"]
-        if not self.freeze_frames:
-            del settings["freeze_frames"]  # as before there was such a setting: older checkpoints go on
         return settings
 
     @classmethod

@@ -118,7 +118,7 @@ def test_nothing_slow_is_imported_where_ctrl_c_is_not_awaited():
 
 def test_bad_usage_is_one_line():
     one_error(emotion(), "required: COMMAND", "(see emotion --help)")
-    one_error(emotion("infer"), "emotion infer: error: the following arguments are required: IMAGE")
+    one_error(emotion("infer"), "emotion infer: error: the following arguments are required: FILE")
     one_error(emotion("models", "--colour\nred"), "unrecognized arguments: --colour red (see emotion models --help)")
 
 
@@ -185,7 +185,7 @@ def test_no_file_in_the_store_breaks_the_list_of_models(tmp_path, bounded):
     assert result.returncode == 0
     listed, told = result.stdout.decode().splitlines(), result.stderr.decode().splitlines()
     assert [line.partition(":")[0] for line in listed] == [
-        *("esr_compact (default)", "voice_ravdess", "good"),
+        *("av_ia", "av_ia_stream", "esr_compact (default)", "voice_ravdess", "good", "late_fusion"),
         *("face detectors", "presets to train", "model store"),
     ]
     assert [next(name for name in ("blank", "half", "locked") if name in line) for line in told] == [

@@ -13,6 +13,7 @@ pytest.importorskip("yaml")
 from emotion_core.cli.train import read_recipe
 from emotion_core.errors import EmotionError
 from emotion_core.store.finding import BUNDLED
+from emotion_core.training.audiovisual_config import AudiovisualTrainingConfig
 from emotion_core.training.classifier_config import ClassifierConfig
 from emotion_core.training.esr_joint_config import EsrTrainingConfig
 from emotion_core.training.voice_config import VoiceTrainingConfig
@@ -21,26 +22,37 @@ RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 def _kind(path):
-    kinds = {"classifier": ClassifierConfig, "voice": VoiceTrainingConfig}
+    kinds = {
+        "classifier": ClassifierConfig, "efficientface": ClassifierConfig, "voice": VoiceTrainingConfig,
+        "av": AudiovisualTrainingConfig,
+    }  # fmt: skip
     return kinds.get(path.stem.partition("_")[0], EsrTrainingConfig)
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_is_accepted(path):
     settings = read_recipe(path)
-    again = _kind(path).from_dict(settings).to_dict()
-    assert again["model"]["type"] == "voice" if path.stem.startswith("voice") else again["model"]["branches"] >= 3
+    again = json.loads(json.dumps(_kind(path).from_dict(settings).to_dict()))
+    first = path.stem.partition("_")[0]
+    if first in ("voice", "efficientface"):
+        assert again["model"]["type"] == first
+    else:
+        assert again["model"]["fusion"] == "ia" if first == "av" else again["model"]["branches"] >= 3
     for name, value in settings.items():  # what a recipe says is what is trained
         if name not in ("model", "augment", "resolutions"):
             assert again[name] == value, name
 
 
-@pytest.mark.parametrize("path", sorted(BUNDLED.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(BUNDLED.glob("*.onnx")), ids=lambda path: path.stem)
 def test_bundled_models_were_trained_by_their_recipe(path):
-    card = json.loads(path.read_text())
-    settings = read_recipe(RECIPES / f"{path.stem}.yaml")
+    card = json.loads(path.with_suffix(".json").read_text())
+    audiovisual = path.stem.startswith("av_ia")
+    settings = read_recipe(RECIPES / f"{'av_ia_pairs' if audiovisual else path.stem}.yaml")
     recipe = json.loads(json.dumps(_kind(path).from_dict(settings).to_dict()))
-    assert card["architecture"] == {"type": "esr", **recipe.pop("model")}
+    network = {"type": "esr", **recipe.pop("model")}
+    if audiovisual:  # the classes come from the data
+        network |= {"type": card["architecture"]["type"], "num_classes": len(card["labels"])}
+    assert card["architecture"] == network
     for name in set(recipe) & set(card["training"]):
         assert card["training"][name] == recipe[name], name
     assert "epochs" in card["training"] and card["training"]["seed"] == 0
