@@ -10,6 +10,7 @@ pytest.importorskip("safetensors")
 
 from emotion_core.audio.mel import mel_frames  # noqa: E402
 from emotion_core.data.voices import load_ravdess  # noqa: E402
+from emotion_core.export.verify import probes  # noqa: E402
 from emotion_core.export.weights import load_network  # noqa: E402
 from emotion_core.media.sound import read_sound  # noqa: E402
 from emotion_core.runtime.classifier import Classifier  # noqa: E402
@@ -19,7 +20,7 @@ from emotion_core.types import Face  # noqa: E402
 from emotion_core.vision.crop import crop_batch  # noqa: E402
 from emotion_core.vision.detect import create_detector  # noqa: E402
 
-FACES = sorted(path for path in BUNDLED.glob("*.safetensors") if not path.stem.startswith("voice"))
+FACES = sorted(path for path in BUNDLED.glob("*.safetensors") if not path.stem.startswith(("voice", "av")))
 
 
 @pytest.mark.parametrize("path", FACES, ids=lambda path: path.stem)
@@ -70,3 +71,15 @@ def test_both_files_of_a_voice_give_the_same_values(path, shared):
         right.append(card.labels[opinion.probabilities.argmax()] == voices.labels[voices.classes[i]])
         speaker.add(opinion.pooled)
     assert len(right) == 15 and np.mean(right) > 0.5  # by chance: an eighth
+
+
+def test_both_files_of_the_audiovisual_network_give_the_same_values():
+    model, card = load_network(BUNDLED / "av_ia.safetensors")
+    classifier = Classifier.load("av_ia")
+    assert (classifier.card.architecture, classifier.card.labels) == (card.architecture, card.labels)
+    inputs = probes(card.inputs, 6)
+    with torch.no_grad():
+        wanted = model.eval()(*(torch.from_numpy(batch) for batch in inputs.values())).numpy()
+    found = classifier.run(inputs)["logits"]
+    assert np.ptp(wanted, axis=0).max() > 0.5
+    np.testing.assert_allclose(found, wanted, atol=0.05)  # folded weights are stored as float16
