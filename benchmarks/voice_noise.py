@@ -20,7 +20,7 @@ from emotion_core.labels import meaning
 from emotion_core.media.sound import read_sound
 from emotion_core.pipeline.voice import hear_whole
 from emotion_core.runtime.voice import VoiceModel
-from emotion_core.training.fusion import fan
+from emotion_core.training.fusion import with_fan
 
 SNRS_DB = (None, 30, 20, 15, 10, 5, 0)
 
@@ -46,20 +46,13 @@ def main() -> None:
     for snr in SNRS_DB:
         plain = clean = 0
         for index, (sound, truth) in enumerate(zip(sounds, truths, strict=True)):
-            noisy = sound if snr is None else mixed(sound, snr, np.random.default_rng([0, index]))
+            noisy = sound if snr is None else with_fan(sound, snr, np.random.default_rng([0, index]))
             plain += right(model.utterance(mel_frames(noisy, RATE_HZ)).probabilities, truth)
             heard = hear_whole(model, noisy, 0.0)
             clean += right(None if heard is None else heard.probabilities, truth)
         row = {"snr_db": snr, "n": len(sounds)}
         row |= {"as_it_is": round(100 * plain / len(sounds), 1), "noise_taken_off": round(100 * clean / len(sounds), 1)}
         print(json.dumps(row) if args.json else "  ".join(f"{k} {v}" for k, v in row.items()), flush=True)
-
-
-def mixed(sound: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.ndarray:
-    """The sound with a fan."""
-    powers = np.square(sound[: len(sound) // 512 * 512].reshape(-1, 512)).mean(1)
-    level = np.sqrt(powers[powers >= np.median(powers)].mean() / 10 ** (snr_db / 10))
-    return np.asarray(sound + np.float32(level) * fan(len(sound), rng), np.float32)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,21 @@ def meaning(label: str) -> str:
     return VOICE_MEANINGS.get(canonical(label), canonical(label))
 
 
+def translate(labels: Sequence[str], wanted: Sequence[str], who: str, whose: str) -> list[int]:
+    """Where what each label means, see ``meaning``, stands among the wanted ones; several may mean one.
+
+    Args:
+        who, whose: what the labels and the wanted ones belong to, for the message.
+
+    Raises:
+        EmotionError: a label means none of them.
+    """
+    words = [canonical(label) for label in wanted]
+    if lacking := [label for label in labels if meaning(label) not in words]:
+        raise EmotionError(f"{who} tells {', '.join(lacking)}, which {whose} does not know")
+    return [words.index(meaning(label)) for label in labels]
+
+
 @dataclass(frozen=True)
 class SharedLabels:
     """The labels that a model and a dataset have in common, in the dataset's order and words.

@@ -7,8 +7,9 @@ import json
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
-from emotion_core.cli.eval_clips import MODES, run_clips
+from emotion_core.cli.eval_clips import ALL_MODES, run_clips
 from emotion_core.cli.train_audiovisual import CLIP_SETS, add_pairs
+from emotion_core.data.clips import MODES, PER_VOICE
 from emotion_core.data.registry import DATASETS, SPLITS
 from emotion_core.errors import EmotionError
 from emotion_core.store.finding import DEFAULT_MODEL
@@ -47,9 +48,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--vote", action="store_true", help="label by the branches' vote instead of their mean probability"
     )
     parser.add_argument(
-        "--mode", choices=MODES, default="all", help="which senses, for ravdess and pairs (default: %(default)s)"
+        "--mode",
+        choices=(*MODES, ALL_MODES),
+        default=ALL_MODES,
+        help="which senses, for ravdess and pairs (default: %(default)s)",
     )
-    add_pairs(parser)
+    add_pairs(parser, per_voice=PER_VOICE)
     parser.add_argument("--confusion", metavar="FILE.png", help="write the confusion matrix as a picture")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -59,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and print."""
     if args.dataset in CLIP_SETS:
         return run_clips(args)
-    if args.mode != "all" or args.faces:
+    if args.mode != ALL_MODES or args.faces:
         raise EmotionError(f"--mode and --faces go with --dataset {' or '.join(CLIP_SETS)}")
     from rich.console import Console
     from rich.progress import Progress

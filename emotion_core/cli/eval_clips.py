@@ -15,8 +15,8 @@ from emotion_core.errors import EmotionError
 if TYPE_CHECKING:
     from emotion_core.evaluation.metrics import Classification
 
-MODES = ("audiovisual", "onlyaudio", "onlyvideo", "noisyaudio", "noisyvideo", "all")
-"""What ``--mode`` may be; the last one means each of the others."""
+ALL_MODES = "all"
+"""Each mode of ``data.clips.MODES``, one after the other."""
 _FUSION_MODES = {"audiovisual": "both", "onlyaudio": "voice", "onlyvideo": "face"}
 
 
@@ -50,7 +50,7 @@ def _voice(args: argparse.Namespace) -> int:
 
     if args.dataset != "ravdess":
         raise EmotionError("a voice model is measured on --dataset ravdess")
-    if args.mode not in ("all", "onlyaudio"):
+    if args.mode not in (ALL_MODES, "onlyaudio"):
         raise EmotionError(f"a voice model has no mode {args.mode}")
     model, voices = VoiceModel.load(args.model), load_ravdess(args.data, args.split)
     heard, pooled = [], []
@@ -65,14 +65,14 @@ def _voice(args: argparse.Namespace) -> int:
         return model.judge(remembered, known)
 
     results = evaluate_voices(np.stack(pooled), np.asarray(voices.targets), voices.speakers, classify, voices.labels)
-    what = {count: f"{count} utterances heard before" for count in results}
-    _tell(args, model.card.name, voices.labels, {what[count]: result for count, result in results.items()})
+    told = {f"{count} utterances heard before": result for count, result in results.items()}
+    _tell(args, model.card.name, voices.labels, told, "voices")
     return 0
 
 
 def _network(args: argparse.Namespace, classifier: Any) -> int:
     """An audiovisual network in one mode, or in all."""
-    from emotion_core.evaluation.modes import MODES as EVERY
+    from emotion_core.data.clips import MODES
     from emotion_core.evaluation.modes import evaluate_mode
     from emotion_core.models.registry import read_entry
 
@@ -81,10 +81,10 @@ def _network(args: argparse.Namespace, classifier: Any) -> int:
     if architecture.type != "audiovisual":
         raise EmotionError(f"{card.name} is of type {architecture.type}: expected a voice or an audiovisual network")
     data = open_clips(args.dataset, args.data, args.faces, args.split, config, args.per_voice)
-    modes = EVERY if args.mode == "all" else (args.mode,)
+    modes = MODES if args.mode == ALL_MODES else (args.mode,)
     found = {mode: evaluate_mode(classifier, data, card.inputs, card.labels, mode).categories for mode in modes}
     labels = next(iter(found.values())).labels
-    _tell(args, card.name, labels, {mode: result.ensemble for mode, result in found.items()})
+    _tell(args, card.name, labels, {mode: result.ensemble for mode, result in found.items()}, "clips")
     return 0
 
 
@@ -94,7 +94,7 @@ def _late_fusion(args: argparse.Namespace) -> int:
     from emotion_core.data.pairs import draw_pairs
     from emotion_core.data.voices import load_ravdess
     from emotion_core.evaluation.evaluate import run_network
-    from emotion_core.evaluation.pairs import hear_all, measure_conflicts, measure_pairs
+    from emotion_core.evaluation.pairs import hear_all, measure_conflicts, measure_pairs, sounds_of
     from emotion_core.runtime.classifier import Classifier
     from emotion_core.runtime.fusion import FusionCard, LateFusion
     from emotion_core.runtime.voice import VoiceModel
@@ -103,17 +103,17 @@ def _late_fusion(args: argparse.Namespace) -> int:
         raise EmotionError("the late fusion is measured on --dataset pairs, with --faces and with voices in --data")
     if args.confusion:
         raise EmotionError("--confusion goes with networks, not with the late fusion")
-    if args.mode not in (*_FUSION_MODES, "all"):
+    if args.mode not in (*_FUSION_MODES, ALL_MODES):
         raise EmotionError(f"the late fusion has no mode {args.mode}: use {', '.join(_FUSION_MODES)} or all")
     card = FusionCard.load(args.model)
     face, voice = Classifier.load(card.face_model, threads=0), VoiceModel.load(card.voice_model)
     faces, voices = load_ferplus(args.faces, args.split), load_ravdess(args.data, args.split)
     fusion = LateFusion(card, face.card.labels, voice.card.labels)
     seen = run_network(face, faces, face.card.inputs).probabilities.astype(np.float64)
-    heard = hear_all(voice, voices)
+    heard = hear_all(voice, sounds_of(voices))
     same = measure_pairs(fusion, draw_pairs(faces, voices, args.per_voice), seen, heard)
     conflicts = measure_conflicts(fusion, draw_pairs(faces, voices, args.per_voice, conflicting=True), seen, heard)
-    if args.mode != "all":
+    if args.mode != ALL_MODES:
         key = _FUSION_MODES[args.mode]
         same |= {figure: {key: same[figure][key]} for figure in ("accuracy", "macro_recall")}
     report = {"model": card.name, "dataset": "pairs", "split": args.split, "same": same, "conflicting": conflicts}
@@ -128,22 +128,24 @@ def _late_fusion(args: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(args: argparse.Namespace, name: str, labels: tuple[str, ...], results: dict[str, Classification]) -> None:
+def _tell(
+    args: argparse.Namespace, name: str, labels: tuple[str, ...], results: dict[str, Classification], what: str
+) -> None:
     first = next(iter(results.values()))
     if args.confusion:
         from emotion_core.plots.confusion import plot_confusion
 
         picture = _claimed(args)
         title = f"{name} on {args.dataset} {args.split}, {next(iter(results))}: {first.accuracy:.2f} %"
-        plot_confusion(first.confusion, labels, picture, title)
+        plot_confusion(first.confusion, labels, picture, title, what)
     if args.json:
-        rows = {what: _figures(result, labels) for what, result in results.items()}
+        rows = {condition: result.to_dict(labels) for condition, result in results.items()}
         print(json.dumps({"model": name, "dataset": args.dataset, "split": args.split, "results": rows}))
         return
     print(f"{name} on {args.dataset} {args.split}, {first.n} each time")
-    for what, result in results.items():
+    for condition, result in results.items():
         print(
-            f"{what}: accuracy {result.accuracy:.2f} %, macro F1 {result.macro_f1:.2f} %, "
+            f"{condition}: accuracy {result.accuracy:.2f} %, macro F1 {result.macro_f1:.2f} %, "
             f"calibration error {result.calibration_error:.2f} %"
         )
 
@@ -152,14 +154,3 @@ def _claimed(args: argparse.Namespace) -> Path:
     from emotion_core.store.outputs import Outputs, model_files
 
     return Outputs(model_files(args.model), [args.data]).claim(args.confusion, "--confusion")
-
-
-def _figures(result: Classification, labels: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "n": result.n,
-        "accuracy": round(result.accuracy, 2),
-        "macro_f1": round(result.macro_f1, 2),
-        "calibration_error": round(result.calibration_error, 2),
-        "recall": {name: None if r != r else round(r, 2) for name, r in result.recall.items()},
-        "confusion": {"labels": list(labels), "rows": result.confusion.tolist()},
-    }

@@ -11,7 +11,7 @@ from typing import Any
 from emotion_core.cli.mistakes import one_line
 from emotion_core.data.voices import SOUND_SUFFIXES
 from emotion_core.errors import EmotionError
-from emotion_core.store.finding import DEFAULT_MODEL
+from emotion_core.store.finding import DEFAULT_MODEL, DEFAULT_VOICE
 from emotion_core.vision.detect import DETECTORS
 
 
@@ -40,7 +40,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="model name or path (default: %(default)s)")
     parser.add_argument(
-        "--voice-model", default="voice_ravdess", metavar="M", help="for recordings (default: %(default)s)"
+        "--voice-model", default=DEFAULT_VOICE, metavar="M", help="for recordings (default: %(default)s)"
     )
     parser.add_argument("--detector", default="auto", choices=DETECTORS, help="face detector (default: %(default)s)")
     parser.add_argument(

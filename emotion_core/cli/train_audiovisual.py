@@ -59,14 +59,18 @@ def add_clip_data(parser: argparse.ArgumentParser, datasets: tuple[str, ...] = C
     """Options for where clips come from."""
     parser.add_argument("--dataset", choices=datasets, default=datasets[0], help="default: %(default)s")
     parser.add_argument("--data", required=True, metavar="DIR", help="folder with RAVDESS")
-    add_pairs(parser)
+    add_pairs(parser, per_voice=2)
 
 
-def add_pairs(parser: argparse.ArgumentParser) -> None:
-    """Options for pairs."""
+def add_pairs(parser: argparse.ArgumentParser, per_voice: int) -> None:
+    """Options for pairs, with the default of faces to each voice."""
     parser.add_argument("--faces", metavar="DIR", help="FER+, for --dataset pairs")
     parser.add_argument(
-        "--per-voice", type=int, default=2, metavar="N", help="faces to each voice, for pairs (default: %(default)s)"
+        "--per-voice",
+        type=int,
+        default=per_voice,
+        metavar="N",
+        help="faces to each voice, for pairs (default: %(default)s)",
     )
 
 

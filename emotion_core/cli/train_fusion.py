@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from emotion_core.data.voices import VOICE_SETS
 from emotion_core.runtime.fusion import DEFAULT_FUSION
-from emotion_core.store.finding import DEFAULT_MODEL
+from emotion_core.store.finding import DEFAULT_MODEL, DEFAULT_VOICE
 from emotion_core.vision.detect import DETECTORS
 
 
@@ -27,9 +27,7 @@ def add_fusion(learners: argparse._SubParsersAction) -> None:
         "--dataset", choices=VOICE_SETS, default="ravdess", help="what --voices is (default: %(default)s)"
     )
     fusion.add_argument("--face-model", default=DEFAULT_MODEL, metavar="M", help="name or path (default: %(default)s)")
-    fusion.add_argument(
-        "--voice-model", default="voice_ravdess", metavar="M", help="name or path (default: %(default)s)"
-    )
+    fusion.add_argument("--voice-model", default=DEFAULT_VOICE, metavar="M", help="name or path (default: %(default)s)")
     fusion.add_argument("--detector", choices=DETECTORS, default="auto", help="whose scores are looked at")
     fusion.add_argument("--out", required=True, metavar="FILE.json", help="the card to write")
     fusion.add_argument("--name", default=DEFAULT_FUSION, help="in the card (default: %(default)s)")

@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import json
 import logging
 import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from emotion_core.cli.video_table import SENSES, open_table
 from emotion_core.errors import EmotionError
 from emotion_core.media.sinks import PictureSink, Sink, VideoSink, WindowSink
-from emotion_core.media.sound import Chunk, SoundSource
-from emotion_core.store.files import atomic_write, cannot_write, user_path
-from emotion_core.store.finding import DEFAULT_MODEL
+from emotion_core.store.files import user_path
+from emotion_core.store.finding import DEFAULT_MODEL, DEFAULT_VOICE
 from emotion_core.store.outputs import Outputs, model_files
-from emotion_core.types import FACE, VOICE
 from emotion_core.vision.detect import DETECTORS
 
 if TYPE_CHECKING:
     from emotion_core.media.frames import FrameSource
-    from emotion_core.pipeline.voice import HeardVoice
-    from emotion_core.plots.observer import Observer
-    from emotion_core.runtime.ensemble import EnsembleOutput
     from emotion_core.types import EmotionEstimate, Picture
 
 _LINE_S = 10.0
 """Where there is no terminal, a line tells of every ten seconds of the media."""
-
-SENSES = {FACE: "face", FACE | VOICE: "face + voice", VOICE: "voice"}
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,10 +57,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="hear too: the sound track of SOURCE (then put --audio behind it), or this file; a strip below the frame "
         "shows what was heard and what the voice says",
     )
+    parser.add_argument("--voice-model", default=DEFAULT_VOICE, metavar="M", help="with --audio (default: %(default)s)")
     parser.add_argument(
-        "--voice-model", default="voice_ravdess", metavar="M", help="with --audio (default: %(default)s)"
+        "--csv",
+        metavar="FILE",
+        help="write a row for each frame, face and member of the ensemble, with --audio also for voice and both",
     )
-    parser.add_argument("--csv", metavar="FILE", help="write a row for each frame, face and member of the ensemble")
     parser.add_argument("--every", type=_count, default=1, metavar="N", help="process each Nth frame (default: all)")
     parser.add_argument("--branches", action="store_true", help="show beside the frame what each branch says")
     parser.add_argument(
@@ -88,6 +80,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Process the source; 130 when interrupted before its end."""
+    from emotion_core.cli.video_sound import open_sound
     from emotion_core.media.frames import is_still, open_frames, pictures_in
     from emotion_core.plots.observer import Observer
 
@@ -99,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         picture = not source.is_live and not folder and is_still(path)
         stills = picture or (folder and Path(args.out or "").suffix.lower() != ".mp4")
         files = pictures_in(path) if folder else [path]
-        sound = _open_sound(args, source.is_live or folder or picture)
+        sound = open_sound(args, source.is_live or folder or picture)
         heard = [user_path(args.audio)] if isinstance(args.audio, str) else []
         models = [*model_files(args.model), *(model_files(args.voice_model) if sound is not None else ())]
         outputs = Outputs([*files, *heard, *models])
@@ -114,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         )
         sink, names = _sink(args, source, outputs, picture, [file.stem for file in files] if stills else [])
         stack.enter_context(contextlib.closing(sink))
-        table = stack.enter_context(_table(outputs.claim(args.csv, "--csv"), observer.labels)) if args.csv else None
+        table = stack.enter_context(open_table(outputs.claim(args.csv, "--csv"), observer.labels)) if args.csv else None
         try:
             with _progress(_length_s(args, source, stills, path)) as tell:
                 for index, stamp_s, image, name in _frames(source, files, names, folder and stills, tally):
@@ -247,84 +240,6 @@ def _sentence(report: dict[str, Any]) -> str:
     return f"{report['source']}: {report['processed']} of {report['frames']} frames processed{bad}; seen: {labels}" + (
         f"; wrote {written}" if written else ""
     )
-
-
-class _Table:
-    """Rows of a table, each frame's own values without smoothing."""
-
-    def __init__(self, file: Any, labels: tuple[str, ...]) -> None:
-        self._labels, self._writer = labels, csv.writer(file, lineterminator="\n")
-        names = ("frame", "stamp_s", "track_id", "branch", "label", "confidence", "valence", "arousal")
-        self._writer.writerow((*names, *(f"p_{label}" for label in labels)))
-
-    def add(
-        self,
-        index: int,
-        stamp_s: float,
-        estimates: Sequence[EmotionEstimate],
-        output: EnsembleOutput | None,
-        voice: tuple[HeardVoice, tuple[float, ...]] | None,
-    ) -> None:
-        none = (math.nan, math.nan)
-        if voice is not None:
-            self._row((index, f"{stamp_s:.6f}", ""), "voice", voice[1], none)
-        for i, estimate in enumerate(estimates):
-            common = (index, f"{stamp_s:.6f}", estimate.track_id)
-            if estimate.modalities == FACE | VOICE:
-                self._row(common, "face + voice", estimate.probabilities, (estimate.valence, estimate.arousal))
-            if estimate.face is None or output is None:
-                continue
-            members = zip(output.branch_probabilities[i], output.branch_affect[i], strict=True)
-            self._row(common, "ensemble", output.probabilities[i], output.affect[i])
-            for branch, (probabilities, affect) in enumerate(members, 1):
-                self._row(common, branch, probabilities, affect)
-
-    def _row(self, common: tuple[object, ...], branch: object, probabilities: Any, affect: Any) -> None:
-        winner = int(np.argmax(probabilities))
-        values = (probabilities[winner], *affect, *probabilities)
-        numbers = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
-        self._writer.writerow((*common, branch, self._labels[winner], *numbers))
-
-
-class _Sound:
-    """A file's sound, heard in step with the frames."""
-
-    def __init__(self, path: str) -> None:
-        self._source = SoundSource(path)
-        self._chunks = iter(self._source)
-        self._next: Chunk | None = next(self._chunks, None)
-        if self._next is None:
-            raise EmotionError(f"{path}: expected sound, but the sound track is empty or damaged")
-
-    def play(self, observer: Observer, until_s: float) -> None:
-        """Hear all that has begun at a time; a chunk that is none is counted."""
-        while self._next is not None and self._next.stamp_s <= until_s:
-            with contextlib.suppress(EmotionError):
-                observer.hear(self._next.sound, self._next.rate_hz, self._next.stamp_s)
-            self._next = next(self._chunks, None)
-
-    def report(self, observer: Observer) -> dict[str, Any]:
-        """What was wrong with it."""
-        counts = observer.sound_counts
-        return {"sound": {**(asdict(counts) if counts else {}), "skipped": self._source.skipped}}
-
-
-def _open_sound(args: argparse.Namespace, no_video: bool) -> _Sound | None:
-    if args.audio is None:
-        return None
-    if no_video:
-        raise EmotionError(f"--audio goes with a video file, and {args.source} is none")
-    return _Sound(args.audio if isinstance(args.audio, str) else args.source)
-
-
-@contextlib.contextmanager
-def _table(path: Path, labels: tuple[str, ...]) -> Iterator[_Table]:
-    """A CSV file that is whole or absent."""
-    try:
-        with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            yield _Table(file, labels)
-    except OSError as error:
-        raise EmotionError(cannot_write(path, error)) from None
 
 
 def _sink(

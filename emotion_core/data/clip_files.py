@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.audio.formats import to_mono
-from emotion_core.audio.mfcc import fitted, mfcc
+from emotion_core.audio.mfcc import LIBROSA, fitted, mfcc
 from emotion_core.audio.resample import check_rate, resample
-from emotion_core.audio.spectrum import MelConfig, Samples
+from emotion_core.audio.spectrum import Samples
 from emotion_core.errors import EmotionError
 from emotion_core.media.frames import open_frames
 from emotion_core.media.sound import read_sound
@@ -151,7 +151,7 @@ def sound_of_window(sound: Recorded, start_s: float, spec: ClipSpec) -> NDArray[
     # Half a sample is cut off at the end, as `fitted` does.
     surplus = math.floor((start_s - sound.start_s) * spec.sample_rate_hz + 1e-3)
     heard = at_rate[surplus:] if surplus >= 0 else np.pad(at_rate, (-surplus, 0))
-    return mfcc(fitted(heard[:length], length), MelConfig(spec.sample_rate_hz, 2048, 512, 128), spec.n_mfcc)
+    return mfcc(fitted(heard[:length], length), replace(LIBROSA, rate_hz=spec.sample_rate_hz), spec.n_mfcc)
 
 
 def picture_of_window(
@@ -241,7 +241,9 @@ def load_clip(
     except EmotionError as error:
         if audio is not None:
             raise
-        raise EmotionError(f"{error}: give a file with its sound, or judge the picture alone") from None
+        raise EmotionError(
+            f"{error}: give a file with its sound, or take the picture alone (load_inference_video)"
+        ) from None
     start_s = window_start_s(sound, 0.0, spec.window_s)
     name = str(video) if isinstance(video, str | Path) else "the video"
     clip = picture_of_window(timed_frames(video, spec.rate_hz), start_s, spec, detector, name)

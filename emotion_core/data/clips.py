@@ -14,6 +14,15 @@ from emotion_core.data.relabel import order_of
 from emotion_core.errors import EmotionError
 from emotion_core.store.card import FACE_CLIP, SOUND, Input
 
+AUDIOVISUAL = "audiovisual"
+MODES = (AUDIOVISUAL, "onlyaudio", "onlyvideo", "noisyaudio", "noisyvideo")
+"""How clips are measured: as they are; the clip is zero; the sound is zero; the sound, or the clip, is noise of mean 0
+and variance 1."""
+
+
+PER_VOICE = 20
+"""Faces to each voice, where pairs of both are measured, see ``data.pairs``."""
+
 
 class ClipDataset(ABC):
     """Clips with one class each; also a map-style dataset for ``torch.utils.data.DataLoader``.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.data.clip_files import ClipSpec, load_sound
-from emotion_core.data.clips import ClipDataset
+from emotion_core.data.clips import PER_VOICE, ClipDataset
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.data.voices import Voices
 from emotion_core.errors import EmotionError
@@ -42,7 +42,7 @@ class Pairs:
 
 
 def draw_pairs(
-    faces: FaceDataset, voices: Voices, per_voice: int = 10, seed: int = 0, conflicting: bool = False
+    faces: FaceDataset, voices: Voices, per_voice: int = PER_VOICE, seed: int = 0, conflicting: bool = False
 ) -> Pairs:
     """Every voice with some faces, drawn at random without regard to anything but the class.
 

@@ -69,16 +69,10 @@ class CategoryResult:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, rounded to two digits; the recall of a class that never occurs is None."""
-        result = self.ensemble
         return {
-            "n": result.n,
+            **self.ensemble.to_dict(self.labels),
             "combination": self.combination,
-            "accuracy": round(result.accuracy, 2),
-            "macro_f1": round(result.macro_f1, 2),
             "branch_accuracy": [round(value, 2) for value in self.branch_accuracy],
-            "calibration_error": round(result.calibration_error, 2),
-            "recall": {name: None if r != r else round(r, 2) for name, r in result.recall.items()},
-            "confusion": {"labels": list(self.labels), "rows": result.confusion.tolist()},
             "left_out": {"model": list(self.only_model), "data": list(self.only_data), "faces": self.left_out},
         }
 

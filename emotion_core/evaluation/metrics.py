@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,17 @@ class Classification:
     recall: dict[str, float]
     confusion: NDArray[np.int64]
     calibration_error: float
+
+    def to_dict(self, labels: Sequence[str]) -> dict[str, Any]:
+        """JSON-ready, rounded to two digits; the recall of a class that never occurs is None."""
+        return {
+            "n": self.n,
+            "accuracy": round(self.accuracy, 2),
+            "macro_f1": round(self.macro_f1, 2),
+            "calibration_error": round(self.calibration_error, 2),
+            "recall": {name: None if r != r else round(r, 2) for name, r in self.recall.items()},
+            "confusion": {"labels": list(labels), "rows": self.confusion.tolist()},
+        }
 
 
 def classification(

@@ -13,16 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_core.data.clips import ClipDataset
+from emotion_core.data.clips import AUDIOVISUAL, MODES, ClipDataset
 from emotion_core.errors import EmotionError
 from emotion_core.evaluation.evaluate import CategoryResult, Network, evaluate_categories, run_network
 from emotion_core.labels import canonical
 from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.store.card import Input
-
-AUDIOVISUAL = "audiovisual"
-MODES = (AUDIOVISUAL, "onlyaudio", "onlyvideo", "noisyaudio", "noisyvideo")
-"""Both; the clip is zero; the sound is zero; the sound, or the clip, is noise of mean 0 and variance 1."""
 
 
 @dataclass(frozen=True)

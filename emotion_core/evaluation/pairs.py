@@ -36,13 +36,13 @@ def best_weight(probabilities: NDArray[np.float64], truths: NDArray[np.int64]) -
     return float(_WEIGHTS[np.argmin([cost(weight) for weight in _WEIGHTS])])
 
 
-def hear_all(model: VoiceModel, voices: Voices) -> NDArray[np.float64]:
-    """(N, classes): every recording judged as one utterance, see ``hear_whole``."""
-    return hear_all_sounds(model, [read_sound(voices.path(i), RATE_HZ).samples for i in range(len(voices))])
+def sounds_of(voices: Voices) -> list[NDArray[np.float32]]:
+    """Every recording at 16 kHz."""
+    return [read_sound(voices.path(i), RATE_HZ).samples for i in range(len(voices))]
 
 
-def hear_all_sounds(model: VoiceModel, sounds: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """The same for sounds at 16 kHz; one in which nobody is heard says nothing, every class alike."""
+def hear_all(model: VoiceModel, sounds: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """(N, classes): each sound judged as one utterance, see ``hear_whole``; where nobody is heard every class alike."""
     count = len(model.card.labels)
     found = [hear_whole(model, sound, 0.0) for sound in sounds]
     return np.array([np.full(count, 1 / count) if heard is None else heard.probabilities for heard in found])

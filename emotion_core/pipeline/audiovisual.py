@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.audio.features import sound_features
-from emotion_core.errors import EmotionError
-from emotion_core.labels import canonical, meaning
+from emotion_core.labels import translate
 from emotion_core.parameters import parameter
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.pipeline.speaking import SpeakingFace
@@ -25,6 +23,7 @@ from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.clip_stream import ClipModel, ClipStream
 from emotion_core.runtime.fusion import DEFAULT_FUSION, FaceNow, FusionCard, LateFusion, VoiceNow
 from emotion_core.runtime.voice import VoiceModel
+from emotion_core.store.finding import DEFAULT_VOICE
 from emotion_core.types import FACE, VOICE, EmotionEstimate, Picture
 from emotion_core.vision.crop import crop_batch
 from emotion_core.vision.detect import FaceDetector
@@ -40,7 +39,7 @@ class AudiovisualConfig(FacialConfig):
     """Everything that can be set about estimating emotions from faces and a voice."""
 
     voice_model: str = parameter(
-        "voice_ravdess", "Name of a bundled or downloaded voice model, or the path of an ONNX file."
+        DEFAULT_VOICE, "Name of a bundled or downloaded voice model, or the path of an ONNX file."
     )
     fusion: str = parameter(DEFAULT_FUSION, "Name of the late fusion, or the path of its card.")
     clip_model: str = parameter(
@@ -105,7 +104,9 @@ class AudiovisualPipeline:
         self.fusion = LateFusion(FusionCard.load(config.fusion), labels, self.voice.labels)
         self.model = self.fusion.card.name
         if self._clips is not None:
-            self._clip_labels = _mapping(self._clips.card.labels, self.fusion.labels, self._clips.card.name)
+            card = self._clips.card
+            places = translate(card.labels, self.fusion.labels, card.name, config.model)
+            self._clip_labels = np.eye(len(self.fusion.labels))[places]
         self._start()
 
     def _voice_sense(self) -> VoiceSense:
@@ -208,7 +209,7 @@ class AudiovisualPipeline:
         sound = None
         if heard is not None:
             item = self._clips.sound
-            end_s = min(stamp_s, self.voice.known_s(item.sample_rate_hz))  # sound comes later than its picture
+            end_s = min(stamp_s, self.voice.end_s(item.sample_rate_hz))  # sound comes later than its picture
             samples = self.voice.window(self._clips.window_s, end_s, item.sample_rate_hz)
             sound = sound_features(samples, item.sample_rate_hz, item)
         said = self._faces[estimate.track_id].see(crop, stamp_s, sound)
@@ -231,11 +232,3 @@ class AudiovisualPipeline:
             model=self._voice_model.card.name,
             modalities=VOICE,
         )
-
-
-def _mapping(labels: Sequence[str], wanted: Sequence[str], name: str) -> NDArray[np.float64]:
-    """(labels, wanted): 1 where the first means the second; raises EmotionError where it means none of them."""
-    words = [canonical(label) for label in wanted]
-    if lacking := [label for label in labels if meaning(label) not in words]:
-        raise EmotionError(f"{name} tells {', '.join(lacking)}, which the face's model does not know")
-    return np.array([[float(word == meaning(label)) for word in words] for label in labels])

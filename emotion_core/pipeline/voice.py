@@ -100,12 +100,7 @@ class VoiceSense:
         """See the class."""
         return self._sound.counts
 
-    @property
-    def end_s(self) -> float:
-        """Time until which sound is known, in seconds; NaN before any."""
-        return self._sound.end_s(RATE_HZ)
-
-    def known_s(self, rate_hz: int) -> float:
+    def end_s(self, rate_hz: int = RATE_HZ) -> float:
         """Time until which sound is known at a rate, in seconds; NaN before any."""
         return self._sound.end_s(rate_hz)
 
@@ -132,7 +127,7 @@ class VoiceSense:
             self._begin()
         self._samples = np.concatenate([self._samples, heard.samples[RATE_HZ]])
         self._count += len(heard.samples[RATE_HZ])
-        origin_s = self.end_s - self._count / RATE_HZ  # follows a clock that drifts
+        origin_s = self.end_s() - self._count / RATE_HZ  # follows a clock that drifts
         found = []
         # In equal blocks: what comes out does not depend on how the sound was cut into chunks.
         while len(self._samples) >= _BLOCK:

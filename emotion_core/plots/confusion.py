@@ -12,12 +12,15 @@ from emotion_core.dependencies import matplotlib_apart
 from emotion_core.store.files import atomic_write
 
 
-def plot_confusion(counts: NDArray[np.integer], labels: Sequence[str], path: str | Path, title: str = "") -> Path:
+def plot_confusion(
+    counts: NDArray[np.integer], labels: Sequence[str], path: str | Path, title: str = "", what: str = "faces"
+) -> Path:
     """Write a PNG: truths in rows, predictions in columns, each row in percent with its count beside it.
 
     Args:
         counts: (classes, classes), rows are truths.
         labels: names of the classes.
+        what: was counted.
     """
     matplotlib_apart()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -40,7 +43,7 @@ def plot_confusion(counts: NDArray[np.integer], labels: Sequence[str], path: str
     axes.set_xticks(ticks, labels, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(ticks, [f"{name} ({total:,})" for name, total in zip(labels, totals[:, 0], strict=True)])
     axes.set_xlabel("predicted, percent of the row")
-    axes.set_ylabel("true (faces)")
+    axes.set_ylabel(f"true ({what})")
     axes.set_title(title or "Share of each row in percent", loc="left")
     axes.tick_params(length=0)
     for spine in axes.spines.values():

@@ -12,7 +12,6 @@ from emotion_core.audio.order import SoundCounts
 from emotion_core.errors import EmotionError
 from emotion_core.pipeline.audiovisual import AudiovisualConfig, AudiovisualPipeline
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
-from emotion_core.pipeline.voice import HeardVoice
 from emotion_core.plots.branches import SIZE_PX, BranchReading, check_size, draw_branches, letterbox, placed
 from emotion_core.plots.sound_strip import MIN_WIDTH_PX, SECONDS, SoundReading, draw_strip, strip_height
 from emotion_core.plots.trace import AffectTrace
@@ -132,12 +131,12 @@ class Observer:
         assert self._senses is not None
         self._senses.hear(sound, rate_hz, stamp_s)
 
-    def voice(self, stamp_s: float) -> tuple[HeardVoice, tuple[float, ...]] | None:
-        """The opinion about the voice that counts at a time, and its probabilities in the labels of the answers."""
+    def voice(self, stamp_s: float) -> tuple[float, ...] | None:
+        """What the voice says at a time, in the labels of the answers; None while nobody speaks."""
         heard = None if self._senses is None else self._senses.opinion(stamp_s)
         if heard is None or self._senses is None:
             return None
-        return heard, tuple(self._senses.fusion.voice(heard.probabilities).tolist())
+        return tuple(self._senses.fusion.voice(heard.probabilities).tolist())
 
     @property
     def sound_counts(self) -> SoundCounts | None:
@@ -174,12 +173,9 @@ class Observer:
         return draw_estimates(canvas, placed(self._estimates, factor, offset))
 
     def _sound_reading(self, senses: AudiovisualPipeline, stamp_s: float) -> SoundReading:
-        said = self.voice(stamp_s)
-        samples = senses.voice.window(SECONDS, stamp_s)
-        if said is None:
-            return SoundReading(samples, senses.voice.speech, stamp_s)
-        heard, probabilities = said
-        return SoundReading(samples, senses.voice.speech, stamp_s, senses.fusion.labels, probabilities, heard.snr_db)
+        said, samples = self.voice(stamp_s), senses.voice.window(SECONDS, stamp_s)
+        labels = () if said is None else senses.fusion.labels
+        return SoundReading(samples, senses.voice.speech, stamp_s, labels, said or ())
 
     def _reading(self, image: Picture) -> BranchReading | None:
         output, i = self._watched.output, self._focus

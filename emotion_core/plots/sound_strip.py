@@ -40,7 +40,6 @@ class SoundReading:
         speech: (time in seconds, probability of speech) of frames of sound.
         stamp_s: time of the frame.
         labels, probabilities: of the voice; empty while nobody speaks.
-        snr_db: ratio of voice to noise; NaN where it is not known.
     """
 
     samples: NDArray[np.float32]
@@ -48,7 +47,6 @@ class SoundReading:
     stamp_s: float
     labels: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
-    snr_db: float = float("nan")
 
 
 def strip_height(frame_height: int) -> int:

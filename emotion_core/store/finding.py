@@ -17,6 +17,7 @@ from emotion_core.store.files import is_file, sha256, user_path
 
 BUNDLED = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT_MODEL = "esr_compact"
+DEFAULT_VOICE = "voice_ravdess"
 
 
 @dataclass(frozen=True)

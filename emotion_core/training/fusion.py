@@ -18,14 +18,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_core.audio.activity import FRAME, RATE_HZ
+from emotion_core.data.clips import PER_VOICE
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.data.pairs import draw_pairs
 from emotion_core.data.relabel import order_of
 from emotion_core.data.voices import Voices
 from emotion_core.errors import EmotionError
-from emotion_core.evaluation.pairs import best_weight, hear_all_sounds, measure_conflicts, measure_pairs
-from emotion_core.labels import canonical, meaning
-from emotion_core.media.sound import read_sound
+from emotion_core.evaluation.pairs import best_weight, hear_all, measure_conflicts, measure_pairs, sounds_of
+from emotion_core.labels import translate
 from emotion_core.pipeline.voice import HeardVoice, VoiceSense
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.fusion import Curve, FusionCard, LateFusion
@@ -38,10 +39,8 @@ SNRS_DB = (0, 5, 10, 15, 20, 30)
 SPEECH_S = (0.3, 0.6, 0.9, 1.2, 1.6)
 ENOUGH_S = 1.2
 """Seconds of speech from which on the noise decides, and not how much was heard."""
-PER_VOICE = 20
-"""Faces to each voice in the pairs."""
 
-_RATE_HZ, _CHUNK = 16000, 480
+_CHUNK = 480
 _SCORE_BINS = 4
 _LEAST_SCORE = 0.3
 _BATCH = 256
@@ -50,7 +49,8 @@ _PAUSE_S = 2.0  # of nothing but the noise before and after a voice
 
 @dataclass(frozen=True)
 class Said:
-    """What voices are heard to say under one condition: probabilities (N, classes), truths (N,), and speech (N,) s."""
+    """What voices are heard to say under one condition: probabilities (N, classes), truths (N,), and of each (N,) the
+    seconds of speech and the ratio to the noise in decibels."""
 
     probabilities: NDArray[np.float64]
     truths: NDArray[np.int64]
@@ -58,11 +58,24 @@ class Said:
     snr_db: NDArray[np.float64]
 
 
-def fan(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """(count,) float32 of power 1: noise as a fan makes it, weaker towards high tones."""
-    spectrum = np.fft.rfft(rng.standard_normal(count))
-    noise = np.fft.irfft(spectrum / np.maximum(np.fft.rfftfreq(count, 1 / _RATE_HZ), 60.0) ** 0.8, count)
-    return (noise / np.sqrt(np.square(noise).mean())).astype(np.float32)
+def with_fan(
+    sound: NDArray[np.float32], snr_db: float, rng: np.random.Generator, pause_s: float = 0.0
+) -> NDArray[np.float32]:
+    """(n,) float32 at 16 kHz with noise as a fan makes it, weaker towards high tones.
+
+    Args:
+        sound: a voice.
+        snr_db: ratio of the louder half of the voice to the noise.
+        rng: decides the noise.
+        pause_s: of nothing but the noise, before and after.
+    """
+    padded = np.pad(sound, round(pause_s * RATE_HZ))
+    spectrum = np.fft.rfft(rng.standard_normal(len(padded)))
+    noise = np.fft.irfft(spectrum / np.maximum(np.fft.rfftfreq(len(padded), 1 / RATE_HZ), 60.0) ** 0.8, len(padded))
+    powers = np.square(sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME)).mean(1)
+    loud = powers[powers >= np.median(powers)].mean()
+    level = np.sqrt(loud / np.square(noise).mean() / 10 ** (snr_db / 10))
+    return np.asarray(padded + level * noise, np.float32)
 
 
 def fit_fusion(
@@ -92,12 +105,10 @@ def fit_fusion(
     """
     tell = on_progress or (lambda what, done, total: None)
     labels = face.card.labels
-    words = [canonical(label) for label in labels]
-    if lacking := [label for label in voice.card.labels if meaning(label) not in words]:
-        raise EmotionError(f"{voice.card.name} tells {', '.join(lacking)}, which {face.card.name} does not know")
-    mapping = {label: labels[words.index(meaning(label))] for label in voice.card.labels}
+    places = translate(voice.card.labels, labels, voice.card.name, face.card.name)
+    place_of = dict(zip(voice.card.labels, places, strict=True))
     for listed in (voices, heard_from):
-        if unknown := [label for label in listed.labels if label not in mapping]:
+        if unknown := [label for label in listed.labels if label not in place_of]:
             raise EmotionError(f"the voices have the classes {', '.join(unknown)}, which {voice.card.name} lacks")
     order = order_of(faces.labels, labels, "the faces", "the network")
     face_truth = np.argsort(order)[np.asarray(faces.targets)]
@@ -110,19 +121,18 @@ def fit_fusion(
     sizes = _curve([(float(s), best_weight(p, face_truth) / face_weight) for s, p in by_size.items()])
     scores = _score_curve(detector, faces, seen, face_truth, face_weight)
 
-    truth_of = np.array([labels.index(mapping[label]) for label in voices.labels])
-    rows = [(sound, truth_of[k]) for sound, k in zip(_sounds(voices), voices.targets, strict=True)]
-    prior = np.bincount(
-        [labels.index(mapping[heard_from.labels[k]]) for k in heard_from.targets], minlength=len(labels)
-    )
-    spread = np.array([[labels[k] == mapping[label] for k in range(len(labels))] for label in voice.card.labels], float)
+    truths = [place_of[voices.labels[k]] for k in voices.targets]
+    rows = list(zip(sounds_of(voices), truths, strict=True))
+    learned = [place_of[heard_from.labels[k]] for k in heard_from.targets]
+    prior = np.bincount(learned, minlength=len(labels))
+    spread = np.eye(len(labels))[places]
     known = spread.any(0)
 
     def weight(probabilities: NDArray[np.float64], truths: NDArray[np.int64]) -> float:
         return best_weight((probabilities @ spread)[:, known], (np.cumsum(known) - 1)[truths])
 
-    whole = hear_all_sounds(voice, [sound for sound, _ in rows])
-    voice_weight = weight(whole, np.array([truth for _, truth in rows]))
+    whole = hear_all(voice, [sound for sound, _ in rows])
+    voice_weight = weight(whole, np.array(truths))
     by_noise = {}
     for done, snr in enumerate((None, *SNRS_DB), 1):
         by_noise[snr] = _streamed(voice, rows, snr, seed)
@@ -142,7 +152,8 @@ def fit_fusion(
     found = [(a, factor(said, voice_weight)) for a, said in zip(SPEECH_S, spoken, strict=True) if len(said.truths)]
     speech = _curve(found)
     card = FusionCard(
-        name, face.card.name, voice.card.name, labels, mapping, tuple((prior / prior.sum()).tolist()),
+        name, face.card.name, voice.card.name, labels, {label: labels[k] for label, k in place_of.items()},
+        tuple((prior / prior.sum()).tolist()),
         round(face_weight, 3), round(voice_weight, 3), sizes, scores, noise, speech,
         "" if detector is None else detector.name,
     )  # fmt: skip
@@ -168,26 +179,20 @@ def shrunk(face: Classifier, faces: FaceDataset, size: int) -> NDArray[np.float6
     return np.concatenate(said).astype(np.float64)
 
 
-def _sounds(voices: Voices) -> list[NDArray[np.float32]]:
-    return [read_sound(voices.path(i), _RATE_HZ).samples for i in range(len(voices))]
-
-
 def _streamed(
     model: VoiceModel, rows: Sequence[tuple[NDArray[np.float32], int]], snr_db: float | None, seed: int
 ) -> Said:
     """Every opinion on recordings that come as a microphone's chunks, with a fan at a ratio to the louder half."""
     found: list[tuple[HeardVoice, int]] = []
     for index, (sound, truth) in enumerate(rows):
-        pause = np.zeros(round(_PAUSE_S * _RATE_HZ), np.float32)
-        samples = np.concatenate([pause, sound, pause])
-        if snr_db is not None:
-            powers = np.square(sound[: len(sound) // 512 * 512].reshape(-1, 512)).mean(1)
-            level = np.sqrt(powers[powers >= np.median(powers)].mean() / 10 ** (snr_db / 10))
-            samples = samples + np.float32(level) * fan(len(samples), np.random.default_rng([seed, index]))
+        if snr_db is None:
+            samples = np.pad(sound, round(_PAUSE_S * RATE_HZ))
+        else:
+            samples = with_fan(sound, snr_db, np.random.default_rng([seed, index]), _PAUSE_S)
         sense = VoiceSense(model)
         for start in range(0, len(samples), _CHUNK):
             part = samples[start : start + _CHUNK]
-            found += [(heard, truth) for heard in sense.push(part, _RATE_HZ, start / _RATE_HZ)]
+            found += [(heard, truth) for heard in sense.push(part, RATE_HZ, start / RATE_HZ)]
     return Said(
         np.array([heard.probabilities for heard, _ in found]).reshape(-1, len(model.card.labels)),
         np.array([truth for _, truth in found], np.int64),

@@ -105,7 +105,7 @@ def test_a_camera_that_dies_leaves_the_voice(portrait, voice):
     alone = [(stamp, e) for kind, stamp, estimates in found if kind == 1 for e in estimates]
     assert len(alone) > 5
     stamps = [e.stamp_s for _, e in alone]
-    assert stamps == sorted(stamps) and min(stamps) > 2.0 and np.allclose(np.diff(stamps) % 0.5 % 0.5, 0, atol=0.02)
+    assert stamps == sorted(stamps) and min(stamps) > 2.0 and np.allclose(np.diff(stamps) / 0.5, np.round(np.diff(stamps) / 0.5), atol=0.02)
     for _, estimate in alone:
         assert estimate.modalities == VOICE and estimate.face is None and estimate.track_id == ""
         assert np.isnan(estimate.valence) and estimate.model == "voice_ravdess"
@@ -295,13 +295,13 @@ def test_the_voice_belongs_to_the_mouth_that_moves(portrait):
     mouths.update(talkers.frame(75, 0), 74 / 30, both)
     assert mouths.speaker(loud) == "left", "a late frame changes nothing"
     mouths.update(talkers.frame(75, 0), 75 / 30, both[1:])
-    assert mouths.speaker(loud) in ("right", ""), "who is not in the picture has no voice in it"
+    assert mouths.speaker(loud) != "left", "who is not in the picture has no voice in it"
     mouths.update(talkers.frame(76, 0), 76 / 30, both)
     assert mouths.speaker(loud) == "left", "a face that is missed once is not forgotten"
     mouths.update(talkers.frame(77, 0), 77 / 30, [])
     assert mouths.speaker(loud) == ""
     mouths.update(talkers.frame(78, 0), 200.0, both)
-    assert mouths.speaker(loud) in ("left", "") and len(mouths._people) == 2
+    assert [len(person.moves) for person in mouths._people.values()] == [0, 0], "long ago is forgotten"
 
 
 class Fixed:

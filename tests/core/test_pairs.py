@@ -127,7 +127,7 @@ def test_the_strip_shows_where_somebody_speaks(size):
     samples = np.zeros(round(SECONDS * 16000), np.float32)
     samples[40000:56000] = 0.5 * rng.standard_normal(16000)
     speech = [(95 + (i + 0.5) * 0.032, 0.9 if 80 <= i < 110 else 0.0) for i in range(156)]
-    spoken = SoundReading(samples, speech, 100.0, RAVDESS, (0.7, 0.3, *(0.0,) * 6), 30.0)
+    spoken = SoundReading(samples, speech, 100.0, RAVDESS, (0.7, 0.3, *(0.0,) * 6))
     silent = SoundReading(np.zeros_like(samples), [], 100.0)
     one, other = (draw_strip(width, height, r, [estimate(FACE | VOICE)]) for r in (spoken, silent))
     assert one.shape == other.shape == (height, width, 3) and one.dtype == np.uint8

@@ -239,6 +239,7 @@ def test_the_documented_calls(ravdess, tmp_path, monkeypatch):
         get_audiovisual_emotion_dataset,
         load_inference_data,
     )
+    from emotion_core.learners.audiovisual_data import load_inference_video
     from emotion_core.models.audiovisual import AudiovisualConfig
 
     monkeypatch.chdir(tmp_path)
@@ -263,6 +264,8 @@ def test_the_documented_calls(ravdess, tmp_path, monkeypatch):
     assert other.infer(audio, video) == learner.infer(
         *other.load_inference_data(audio_file, video_file, detector="haar")
     )
+    seen = load_inference_video(video_file, ClipSpec(frames=2, size=32), detector="haar")
+    assert learner.infer(video=seen).description in RAVDESS
     heard, nothing = load_inference_data(audio_file, None)
     assert nothing is None and learner.infer(heard).description in RAVDESS
     with pytest.raises(EmotionError, match="got neither"):

@@ -192,6 +192,7 @@ def test_the_voice_figures_are_those_of_the_network_itself(ravdess):
 
 def test_eval_and_training_of_the_late_fusion(capsys, ravdess, ferplus, tmp_path, monkeypatch):
     words = ("eval", "--model", "late_fusion", "--dataset", "pairs", "--data", str(ravdess), "--faces", str(ferplus))
+    words = (*words[:1], "--per-voice", "2", *words[1:])
     code, out, _ = run(capsys, *words, "--json")
     report = json.loads(out)
     assert code == 0 and report["same"]["n"] == 32
@@ -231,7 +232,7 @@ def test_training_the_audiovisual_network_on_pairs(capsys, ravdess, ferplus, tmp
     recipe.write_text(
         "model: {type: audiovisual, image_size: 32, frames: 3}\nepochs: 1\nbatch_size: 4\nfreeze_frames: true\n"
     )
-    data = ("--dataset", "pairs", "--data", str(ravdess), "--faces", str(ferplus))
+    data = ("--dataset", "pairs", "--data", str(ravdess), "--faces", str(ferplus), "--per-voice", "2")
     words = ("train", "audiovisual", "--config", str(recipe), *data, "--out", str(tmp_path / "run"))
     words = (*words, "--threads", "1")
     code, _, err = run(capsys, *words)

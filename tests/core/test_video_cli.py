@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from emotion_core.cli import video
+from emotion_core.cli import video, video_table
 from emotion_core.errors import EmotionError
 from emotion_core.media.frames import open_frames
 from emotion_core.pipeline.facial import FacialPipeline
@@ -406,7 +406,7 @@ def test_a_full_disk_is_a_clear_error(photo, tmp_path, monkeypatch):
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(video._Table, "add", full)
+    monkeypatch.setattr(video_table.Table, "add", full)
     with pytest.raises(EmotionError, match=r"t\.csv cannot be written: the disk is full"):
         emotion(photo, "--csv", tmp_path / "t.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
