@@ -105,7 +105,8 @@ def test_a_camera_that_dies_leaves_the_voice(portrait, voice):
     alone = [(stamp, e) for kind, stamp, estimates in found if kind == 1 for e in estimates]
     assert len(alone) > 5
     stamps = [e.stamp_s for _, e in alone]
-    assert stamps == sorted(stamps) and min(stamps) > 2.0 and np.allclose(np.diff(stamps) / 0.5, np.round(np.diff(stamps) / 0.5), atol=0.02)
+    steps = np.diff(stamps) / 0.5
+    assert min(stamps) > 2.0 and (steps > 0.9).all() and np.allclose(steps, np.round(steps), atol=0.02)
     for _, estimate in alone:
         assert estimate.modalities == VOICE and estimate.face is None and estimate.track_id == ""
         assert np.isnan(estimate.valence) and estimate.model == "voice_ravdess"
