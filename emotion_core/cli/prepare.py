@@ -62,10 +62,8 @@ def _add_ravdess(datasets: argparse._SubParsersAction) -> None:
     ravdess.add_argument(
         "--data", required=True, metavar="DIR", help="folder with ACTOR01/01-01-….mp4 and 03-01-….wav and so on"
     )
-    ravdess.add_argument(
-        "--size", type=int, default=224, metavar="PX", help="side of the faces, as the network has it (default: 224)"
-    )
-    ravdess.add_argument("--frames", type=int, default=15, metavar="N", help="frames of a clip (default: 15)")
+    ravdess.add_argument("--size", type=int, metavar="PX", help="side of the faces (default: the published network's)")
+    ravdess.add_argument("--frames", type=int, metavar="N", help="of a clip (default: the published network's)")
     ravdess.add_argument(
         "--seed", type=int, default=0, metavar="N",
         help="decides the split, but for the authors' actors, where all are there (default: %(default)s)",
@@ -82,7 +80,7 @@ def run_ravdess(args: argparse.Namespace) -> int:
     from emotion_core.data.ravdess_clips import prepare_ravdess
     from emotion_core.store.files import user_path
 
-    spec = ClipSpec(frames=args.frames, size=args.size)
+    spec = ClipSpec(**{name: value for name in ("frames", "size") if (value := getattr(args, name)) is not None})
     with _progress("clips", "clips") as on_progress:
         report = prepare_ravdess(
             user_path(args.data), spec, seed=args.seed, detector=args.detector, workers=args.workers,
