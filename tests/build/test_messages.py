@@ -19,8 +19,8 @@ def fields(path: Path) -> list[dict[str, str | None]]:
     return found
 
 
-def test_both_messages_are_there():
-    assert [path.stem for path in MESSAGES] == ["EmotionEstimate", "EmotionEstimates"]
+def test_all_messages_are_there():
+    assert [path.stem for path in MESSAGES] == ["AudioChunk", "EmotionEstimate", "EmotionEstimates", "ModelInfo"]
 
 
 @pytest.mark.parametrize("path", MESSAGES, ids=lambda path: path.stem)
@@ -34,7 +34,9 @@ def test_every_field_has_a_comment(path):
 
 def test_the_interface_has_not_moved():
     """A changed message breaks every recorded bag: this is where one sees that it did change."""
-    estimate, estimates = ([(f["type"], f["name"], f["value"]) for f in fields(path)] for path in MESSAGES)
+    chunk, estimate, estimates, model = (
+        [(f["type"], f["name"], f["value"]) for f in fields(path)] for path in MESSAGES
+    )
     assert estimate == [
         ("uint8", "FACE", "1"),
         ("uint8", "VOICE", "2"),
@@ -52,3 +54,19 @@ def test_the_interface_has_not_moved():
         ("string", "model", None),
     ]
     assert estimates == [("std_msgs/Header", "header", None), ("EmotionEstimate[]", "estimates", None)]
+    assert chunk == [
+        ("std_msgs/Header", "header", None),
+        ("uint32", "sample_rate", None),
+        ("uint8", "channels", None),
+        ("string", "encoding", None),
+        ("uint8[]", "data", None),
+    ]
+    assert model == [
+        ("std_msgs/Header", "header", None),
+        ("string", "model", None),
+        ("string[]", "labels", None),
+        ("string", "provider", None),
+        ("string", "detector", None),
+        ("string", "licence", None),
+        ("string", "card", None),
+    ]
