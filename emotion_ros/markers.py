@@ -7,8 +7,41 @@ from emotion_perception.msg import EmotionEstimates
 from sensor_msgs.msg import CameraInfo
 from visualization_msgs.msg import Marker, MarkerArray
 
+from emotion_ros import qos
+from emotion_ros.managed import ManagedNode
+from emotion_ros.topics import camera_info_topic
+from emotion_ros.views import Seen
+
 FACE_HEIGHT_M = 0.22
 """Height of a face from chin to hairline, about; with the focal length it turns pixels into a distance."""
+
+
+class Markers:
+    """``~/markers``: a text above each face, once the camera's calibration is known."""
+
+    def __init__(self, node: ManagedNode) -> None:
+        self._node = node
+        self.camera: CameraInfo | None = None
+        self._publisher = node.output(MarkerArray, "~/markers", qos.ESTIMATES)
+
+    def listen(self) -> None:
+        """To the calibration, sent with every image, or once."""
+        for profile in (qos.LATEST_IMAGE, qos.LATCHED):
+            self._node.input(
+                CameraInfo, camera_info_topic(self._node, "image"), self._set_camera, profile, optional=True
+            )
+
+    def show(self, seen: Seen) -> None:
+        """Publish them."""
+        if self.camera is not None and self._publisher.get_subscription_count():
+            self._publisher.publish(to_markers(seen.message, self.camera))
+
+    def end(self) -> None:
+        """Another camera may come."""
+        self.camera = None
+
+    def _set_camera(self, message: CameraInfo) -> None:
+        self.camera = message
 
 
 def to_markers(estimates: EmotionEstimates, camera: CameraInfo) -> MarkerArray:

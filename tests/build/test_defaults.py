@@ -39,9 +39,9 @@ def test_the_yaml_file_says_the_same():
 def test_the_node_s_own_defaults_are_those_of_the_yaml_file():
     pytest.importorskip("rclpy")
     pytest.importorskip("emotion_perception.msg")
-    from emotion_ros.facial_node import FacialNodeConfig
+    from emotion_ros.seeing import SeeingNodeConfig
 
-    assert {item.name: item.default for item in fields(FacialNodeConfig)} == NODE_FIELDS
+    assert {item.name: item.default for item in fields(SeeingNodeConfig)} == NODE_FIELDS
 
 
 def test_the_document_of_the_nodes_lists_every_parameter():

@@ -58,10 +58,10 @@ def test_a_calibration_reaches_the_node(ros_node: Any, spin_until: Any, spin_wit
     def arrived() -> bool:
         if not latched:
             publisher.publish(CameraInfo(k=K))
-        return node._camera is not None
+        return node.markers.camera is not None
 
     assert spin_until(arrived, timeout_s=20)
-    assert list(node._camera.k) == K
+    assert list(node.markers.camera.k) == K
 
 
 @pytest.mark.parametrize(("at", "value"), [(0, 0.0), (4, math.nan), (2, math.nan), (5, math.inf), (0, -1.0)])

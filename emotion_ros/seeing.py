@@ -1,0 +1,100 @@
+"""What every node with a camera has: its images in, estimates out, and the views of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from emotion_perception.msg import EmotionEstimate, EmotionEstimates
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from emotion_core.parameters import parameter
+from emotion_core.types import EmotionEstimate as Estimate
+from emotion_core.types import Picture
+from emotion_ros import images, native_output, qos
+from emotion_ros.conversions import to_messages, to_seconds
+from emotion_ros.estimator import THROTTLE_S, EstimatorNode, EstimatorNodeConfig, Pipeline
+from emotion_ros.markers import Markers
+from emotion_ros.overlay import Overlay
+from emotion_ros.topics import image_topic
+from emotion_ros.views import Seen, View
+
+PipelineT = TypeVar("PipelineT", bound=Pipeline)
+
+
+@dataclass(frozen=True)
+class SeeingNodeConfig(EstimatorNodeConfig):
+    """What concerns the images and not the estimation; raises EmotionError for a bad value."""
+
+    image_transport: str = parameter(
+        "raw",
+        "raw subscribes to sensor_msgs/Image, compressed to CompressedImage.",
+        choices=("raw", "compressed"),
+    )
+
+
+class SeeingNode(EstimatorNode[PipelineT]):
+    """Images on ``image``, estimates on ``~/estimates``; for the rest see EstimatorNode."""
+
+    settings_class = SeeingNodeConfig
+    settings: SeeingNodeConfig
+
+    @abstractmethod
+    def see(self, pipeline: PipelineT, picture: Picture, stamp_s: float) -> Sequence[Estimate]:
+        """Estimates of one image; raises EmotionError for an unusable one."""
+
+    @abstractmethod
+    def labels(self, pipeline: PipelineT) -> Sequence[str]:
+        """All classes that its estimates may name."""
+
+    def advertise(self) -> None:
+        """Estimates, and the views."""
+        self._estimates = self.output(EmotionEstimates, "~/estimates", qos.ESTIMATES)
+        self._estimate = self.output(EmotionEstimate, "~/estimate", qos.ESTIMATES)
+        self.markers = Markers(self)
+        self._views: list[View] = [Overlay(self), self.markers]
+
+    def subscribe(self) -> None:
+        """The camera's images, and what the views need."""
+        for view in self._views:
+            view.listen()
+        kind = CompressedImage if self.settings.image_transport == "compressed" else Image
+        topic = image_topic(self, "image", self.settings.image_transport)
+        self.get_logger().info(f"ready, waiting for images on {self.newest('image', kind, topic, qos.LATEST_IMAGE)}")
+
+    def deactivate(self) -> None:
+        """Finish the image at work, then its views."""
+        super().deactivate()
+        for view in self._views:
+            view.end()
+
+    def estimate(self, pipeline: PipelineT, message: Image | CompressedImage) -> None:
+        """One image."""
+        picture = self._picture(message)
+        estimates = self.see(pipeline, picture, to_seconds(message.header.stamp))
+        self.tell(pipeline, estimates, message.header, picture)
+
+    def tell(
+        self, pipeline: PipelineT, estimates: Sequence[Estimate], header: Header, picture: Picture | None = None
+    ) -> None:
+        """Publish the estimates of an image, or of a voice alone, and show them."""
+        height, width = (0, 0) if picture is None else picture.shape[:2]
+        message = to_messages(estimates, header, width, height)
+        self._estimates.publish(message)
+        if message.estimates:
+            self._estimate.publish(message.estimates[0])  # the largest face comes first
+        seen = Seen(header, picture, estimates, message, self.labels(pipeline))
+        for view in self._views:
+            view.show(seen)
+
+    def _picture(self, message: Image | CompressedImage) -> Picture:
+        if isinstance(message, Image):
+            return images.to_bgr(message)
+        with native_output.collected() as said:
+            picture = images.compressed_to_bgr(message)
+        if said:
+            self.get_logger().warning(f"a decoder complains: {said[0]}", throttle_duration_sec=THROTTLE_S)
+        return picture
