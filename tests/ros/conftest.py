@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import importlib
 import os
+import re
+import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +21,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+INTERFACES = Path(__file__).resolve().parent / "interfaces"
 
 
 @cache
@@ -57,6 +64,77 @@ def ros_domain() -> Iterator[int]:
         for name, value in settings.items():
             patch.setenv(name, value)
         yield domain
+
+
+@pytest.fixture(scope="session")
+def interfaces(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
+    """Call with the names of other projects' message packages to have them built; returns an environment for processes.
+
+    A name is that of a folder in tests/ros/interfaces, ``project/package``, with definitions in its ``msg``. A process
+    that is started with the environment imports the messages for real::
+
+        env = interfaces("ros_drivers/audio_common_msgs", "ros4hri/hri_msgs")
+        subprocess.run([sys.executable, "-c", "from hri_msgs.msg import IdsList"], env=env, check=True)
+
+    This process, which has started already, cannot. Packages of one call are built at once, about ten seconds for each;
+    in ``.venv`` they are kept for the next run. Packages of the same name lie apart: name one of them in a call.
+    """
+    kept = ROOT / ".venv" / "emotion_perception"
+    inside = str(kept.parent) == os.environ.get("VIRTUAL_ENV") and os.access(kept, os.W_OK)
+    folder = kept / "interfaces" if inside else tmp_path_factory.mktemp("interfaces")
+
+    def build(*names: str) -> dict[str, str]:
+        with ThreadPoolExecutor() as pool:
+            prefixes = list(pool.map(lambda name: built_package(INTERFACES / name, folder), names))
+        env = dict(os.environ)
+        places = {"AMENT_PREFIX_PATH": "", "LD_LIBRARY_PATH": "lib", "PYTHONPATH": "**/*-packages"}
+        for variable, place in places.items():
+            added = [str(path) for prefix in prefixes for path in (prefix.glob(place) if place else [prefix])]
+            env[variable] = os.pathsep.join([*added, *filter(None, [env.get(variable)])])
+        return env
+
+    return build
+
+
+def built_package(source: Path, folder: Path) -> Path:
+    """The prefix below ``folder`` into which the definitions in ``source`` are installed; built unless it is there."""
+    definitions = sorted(source.glob("msg/*.msg"))
+    assert definitions, f"no messages in {source}"
+    files = [*definitions, *(path for path in INTERFACES.iterdir() if path.is_file())]
+    tools = [sys.version, os.environ.get("ROS_DISTRO", ""), os.environ.get("VIRTUAL_ENV", "")]
+    content = "\n".join([*tools, *(f"{path.name}\n{path.read_text()}" for path in files)])
+    work = folder / f"{source.parent.name}-{source.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs on one checkout
+        if not (work / "done").exists():
+            build_package(source, definitions, work)
+            (work / "done").touch()
+    return work / "prefix"
+
+
+def build_package(source: Path, definitions: Sequence[Path], work: Path) -> None:
+    for name in ("source", "build", "prefix"):  # what an interrupted build left
+        shutil.rmtree(work / name, ignore_errors=True)
+    shutil.copytree(source, work / "source")
+    shutil.copy(INTERFACES / "CMakeLists.txt", work / "source")
+    manifest = (INTERFACES / "package.xml.in").read_text().replace("@PACKAGE@", source.name)
+    (work / "source" / "package.xml").write_text(manifest)
+    used = {name for path in definitions for name in re.findall(r"^(\w+)/\w+", path.read_text(), re.MULTILINE)}
+    settings = {
+        "PACKAGE": source.name,
+        "MESSAGES": ";".join(f"msg/{path.name}" for path in definitions),
+        "DEPENDENCIES": ";".join(sorted(used - {source.name})),
+        "ONLY_C": "ON" if "_ROS_WHEELS_BOOTSTRAP_COMPLETE" in os.environ else "OFF",
+        "Python3_EXECUTABLE": sys.executable,
+        "BUILD_TESTING": "OFF",
+        "CMAKE_INSTALL_PREFIX": str(work / "prefix"),
+    }
+    configure = ["cmake", "-S", work / "source", "-B", work / "build", *(f"-D{k}={v}" for k, v in settings.items())]
+    for command in (configure, ["cmake", "--build", work / "build", "--target", "install", "--parallel", "2"]):
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=280)
+        assert result.returncode == 0, f"{source.name} cannot be built:\n{result.stdout[-4000:]}"
+    shutil.rmtree(work / "build")
 
 
 @pytest.fixture
