@@ -18,16 +18,16 @@ def usable_cores() -> int:
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
-def bound_opencv() -> int:
-    """Keep OpenCV's thread pool within ``usable_cores()``, which is returned.
+def bound_opencv(threads: int = 0) -> int:
+    """Keep OpenCV's thread pool, the process's only one, within ``threads``; 0 for ``usable_cores()``, as returned.
 
     OpenCV knows the affinity, but no quota of cgroup v2. A lower number that somebody has set stays.
     """
     import cv2
 
     cores = usable_cores()
-    if cv2.getNumThreads() > cores:
-        cv2.setNumThreads(cores)
+    if cv2.getNumThreads() > (threads or cores):
+        cv2.setNumThreads(threads or cores)
     return cores
 
 

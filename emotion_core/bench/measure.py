@@ -243,9 +243,7 @@ def _call(backend: str, file: str, inputs: Inputs, task: Task) -> Call:
         return _eager(file, inputs, task)
     from emotion_core.runtime.classifier import Classifier
 
-    classifier = Classifier(file, task.threads, (PROVIDERS[task.device],))
-    if classifier.provider != PROVIDERS[task.device]:
-        raise EmotionError(f"ONNX Runtime falls back to {classifier.provider}: {PROVIDERS[task.device]} does not start")
+    classifier = Classifier(file, task.threads, task.device)
     arrays = tuple(inputs.values())
     return lambda: classifier(*arrays).branch_probabilities
 

@@ -21,10 +21,13 @@ class Cadence:
 
     Args:
         max_gap_s: the gap in seconds where frames come often.
+
+    Attributes:
+        max_gap_s: may be set between two frames.
     """
 
     def __init__(self, max_gap_s: float) -> None:
-        self._max_gap_s = max_gap_s
+        self.max_gap_s = max_gap_s
         self._steps: deque[float] = deque(maxlen=_STEPS)
         self._last_s: float | None = None
 
@@ -32,7 +35,7 @@ class Cadence:
     def gap_s(self) -> float:
         """The longest time in seconds that a person may be unseen."""
         period = statistics.fmean(self._steps) if self._steps else 0.0
-        return max(self._max_gap_s, _PERIODS * period)
+        return max(self.max_gap_s, _PERIODS * period)
 
     def update(self, stamp_s: float) -> float:
         """Take the stamp of the next frame in seconds; returns ``gap_s``.

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from emotion_core.cores import bound_opencv
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.pipeline.cadence import Cadence
+from emotion_core.pipeline.finding import FaceFinder, largest
 from emotion_core.pipeline.smoothing import Smoother
-from emotion_core.runtime.classifier import Classifier
-from emotion_core.store.finding import DEFAULT_MODEL
+from emotion_core.runtime.classifier import PROVIDERS, Classifier
+from emotion_core.store.finding import DEFAULT_MODEL, find_model
+from emotion_core.store.metadata import read_card
 from emotion_core.types import EmotionEstimate, Face, Picture
 from emotion_core.vision.crop import crop_batch
 from emotion_core.vision.detect import DETECTORS, FaceDetector, create_detector
+from emotion_core.vision.regions import Regions
 from emotion_core.vision.track import IouTracker
 
 
@@ -22,11 +26,27 @@ from emotion_core.vision.track import IouTracker
 class FacialConfig(CheckedConfig):
     """Everything that can be set about estimating emotions from faces; raises EmotionError for a bad value."""
 
-    model: str = parameter(DEFAULT_MODEL, "Name of a bundled or downloaded model, or the path of an ONNX file.")
+    model: str = parameter(
+        DEFAULT_MODEL, "Name of a bundled or downloaded model, or the path of an ONNX file.", read_only=False
+    )
+    provider: str = parameter(
+        "auto",
+        "What runs the network: auto takes CUDA where it starts, else the CPU; tensorrt builds its engine once.",
+        choices=tuple(PROVIDERS),
+        read_only=False,
+    )
     detector: str = parameter(
         "auto",
         "Face detector; auto takes YuNet when its file is in the model store, else Haar.",
         choices=DETECTORS,
+        read_only=False,
+    )
+    detect_every: int = parameter(
+        3,
+        "Faces are searched in every n-th frame and followed by optical flow in between.",
+        low=1,
+        high=30,
+        read_only=False,
     )
     detection_size: int = parameter(
         320,
@@ -36,6 +56,14 @@ class FacialConfig(CheckedConfig):
         read_only=False,
     )
     min_score: float = parameter(0.7, "Detections with a lower score are ignored.", low=0.0, high=1.0, read_only=False)
+    min_face_px: int = parameter(
+        0, "Faces whose shorter side has fewer pixels are ignored.", low=0, high=4096, read_only=False
+    )
+    regions: str = parameter(
+        "",
+        "Where faces count: x y width height as shares of the picture, more behind semicolons; empty for all of it.",
+        read_only=False,
+    )
     max_faces: int = parameter(
         16, "Only this many of the largest faces are classified.", low=1, high=256, read_only=False
     )
@@ -61,16 +89,26 @@ class FacialConfig(CheckedConfig):
         read_only=False,
     )
     threads: int = parameter(
-        1, "CPU threads of the network; 0 takes all cores that this process may use.", low=0, high=256
+        1,
+        "CPU threads of detector and network; 0 takes all cores that this process may use.",
+        low=0,
+        high=256,
+        read_only=False,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Regions.parse(self.regions)
 
 
 class FacialPipeline:
     """Estimates emotions in a stream of frames; keeps one track and one smoothing state for each person.
 
+    OpenCV's threads, of which a process has one pool, are bounded by ``threads``.
+
     Args:
         config: see FacialConfig.
-        detector, classifier: in place of the ones that the configuration names.
+        detector, classifier: in place of the ones that the configuration names. The detector gets whole frames.
         first_id: number of the first person. Pass ``next_id`` of the pipeline that this one takes over from: ids are
             never used twice.
 
@@ -86,8 +124,11 @@ class FacialPipeline:
         first_id: int = 1,
     ) -> None:
         self.config = config = config or FacialConfig()
+        bound_opencv(config.threads)
+        self._own_detector = detector is None
         self.detector = detector or create_detector(config.detector, config.detection_size, config.min_score)
-        self.classifier = classifier or Classifier.load(config.model, config.threads)
+        self.classifier = classifier or Classifier.load(config.model, config.threads, config.provider)
+        self._finder = self._make_finder()
         self._start(first_id)
 
     @property
@@ -100,32 +141,55 @@ class FacialPipeline:
         """The longest time in seconds that a person may be unseen, at the rate at which frames come."""
         return self._cadence.gap_s
 
-    def reconfigure(self, config: FacialConfig) -> None:
-        """Take over new settings and forget everybody; network and detector stay unless the latter's settings changed.
+    def check(self, config: FacialConfig) -> bool:
+        """Whether ``prepare`` would have to load something; it looks at no more than the new model's card.
 
         Raises:
-            EmotionError: the detector cannot be loaded; everything is then as it was.
+            EmotionError: there is no such model.
         """
-        old = self.config
-        if (old.detector, old.detection_size, old.min_score) != (
-            config.detector,
-            config.detection_size,
-            config.min_score,
-        ):
-            self.detector = create_detector(config.detector, config.detection_size, config.min_score)
-        self.config = config
-        self.reset()
+        if config.model != self.config.model:
+            read_card(find_model(config.model))
+        return self._other_network(config) or self._other_detector(config)
+
+    def prepare(self, config: FacialConfig) -> Callable[[], None]:
+        """Load what new settings need, in any thread; nobody waits for it.
+
+        Returns:
+            What takes them over, to be called between two frames. Nobody is forgotten; with another network the
+            smoothing starts anew.
+
+        Raises:
+            EmotionError: the model or the detector cannot be loaded; everything stays as it is.
+        """
+        detector, classifier, own = self.detector, self.classifier, self._own_detector
+        if self._other_detector(config):
+            detector, own = create_detector(config.detector, config.detection_size, config.min_score), True
+        if self._other_network(config):
+            classifier = Classifier.load(config.model, config.threads, config.provider)
+
+        def take_over() -> None:
+            bound_opencv(config.threads)
+            if classifier is not self.classifier:
+                self._smoother = Smoother(config.smoothing_s, self.gap_s)
+            self.config, self.detector, self.classifier, self._own_detector = config, detector, classifier, own
+            self._finder = self._make_finder()
+            self._cadence.max_gap_s = config.max_gap_s
+            self._tracker.min_iou, self._smoother.time_constant_s = config.min_iou, config.smoothing_s
+
+        return take_over
+
+    def reconfigure(self, config: FacialConfig) -> None:
+        """``prepare`` new settings and take them over."""
+        self.prepare(config)()
 
     def reset(self) -> None:
         """Forget everybody; ids go on counting."""
+        self._finder.reset()
         self._start(self.next_id)
 
-    def _start(self, first_id: int) -> None:
-        self._cadence = Cadence(self.config.max_gap_s)
-        self._tracker = IouTracker(self.config.min_iou, self.config.max_gap_s, first_id)
-        self._smoother = Smoother(self.config.smoothing_s, self.config.max_gap_s)
-
-    def process(self, image: Picture, stamp_s: float) -> list[EmotionEstimate]:
+    def process(
+        self, image: Picture, stamp_s: float, given: Sequence[tuple[str, Face]] | None = None
+    ) -> list[EmotionEstimate]:
         """Estimates for one frame, the largest face first.
 
         Args:
@@ -133,19 +197,43 @@ class FacialPipeline:
             stamp_s: time of the frame in seconds; the only clock there is. Where it stands still nothing is smoothed.
                 A frame that comes late, within ``gap_s``, changes nobody's state; a larger step back, or frames that
                 are late for longer than that, forget everybody.
+            given: the faces in it and whose they are, where somebody else finds and follows them.
         """
-        self._tracker.max_gap_s = self._smoother.max_gap_s = self._cadence.update(stamp_s)
-        faces = self.detector.detect(image)[: self.config.max_faces]
-        tracks = self._tracker.update(faces, stamp_s)
-        self._smoother.forget_except({track.track_id for track in self._tracker.tracks})
+        self._smoother.max_gap_s = self._tracker.max_gap_s = self._cadence.update(stamp_s)
+        if given is None:
+            faces = self._finder.find(image, stamp_s)
+            people = [track.track_id for track in self._tracker.update(faces, stamp_s)]
+            self._smoother.forget_except({track.track_id for track in self._tracker.tracks})
+        else:
+            found = largest(given, self.config.max_faces)
+            people, faces = [person for person, _ in found], [face for _, face in found]
+            self._smoother.forget_except(set(people))
         if not faces:
             return []
         probabilities, affect = self._classify(image, faces)
         estimates = []
-        for face, track, p, va in zip(faces, tracks, probabilities, affect, strict=True):
-            value = self._smoother.update(track.track_id, np.concatenate([p, va]), stamp_s)
-            estimates.append(self._estimate(face, track.track_id, value, stamp_s))
+        for face, person, p, va in zip(faces, people, probabilities, affect, strict=True):
+            value = self._smoother.update(person, np.concatenate([p, va]), stamp_s)
+            estimates.append(self._estimate(face, person, value, stamp_s))
         return estimates
+
+    def _start(self, first_id: int) -> None:
+        self._cadence = Cadence(self.config.max_gap_s)
+        self._tracker = IouTracker(self.config.min_iou, self.config.max_gap_s, first_id)
+        self._smoother = Smoother(self.config.smoothing_s, self.config.max_gap_s)
+
+    def _make_finder(self) -> FaceFinder:
+        config, size = self.config, self.config.detection_size if self._own_detector else None
+        regions = Regions.parse(config.regions)
+        return FaceFinder(self.detector, size, config.detect_every, config.min_face_px, regions, config.max_faces)
+
+    def _other_detector(self, config: FacialConfig) -> bool:
+        names = ("detector", "detection_size", "min_score")
+        return any(getattr(config, name) != getattr(self.config, name) for name in names)
+
+    def _other_network(self, config: FacialConfig) -> bool:
+        names = ("model", "provider", "threads")
+        return any(getattr(config, name) != getattr(self.config, name) for name in names)
 
     def _classify(self, image: Picture, faces: Sequence[Face]) -> tuple[np.ndarray, np.ndarray]:
         card = self.classifier.card

@@ -28,12 +28,11 @@ class Smoother:
         max_gap_s: after a longer silence, a longer step back, or late values for longer, the state starts anew.
 
     Attributes:
-        max_gap_s: may be set between two values.
+        time_constant_s, max_gap_s: may be set between two values.
     """
 
     def __init__(self, time_constant_s: float, max_gap_s: float) -> None:
-        self.max_gap_s = max_gap_s
-        self._tau_s = time_constant_s
+        self.time_constant_s, self.max_gap_s = time_constant_s, max_gap_s
         self._states: dict[str, _State] = {}
 
     def update(self, key: str, value: NDArray[np.float64], stamp_s: float) -> NDArray[np.float64]:
@@ -46,10 +45,10 @@ class Smoother:
         state = self._states.setdefault(key, _State(value))
         before_s = state.stamps.newest_s
         step, elapsed = state.stamps.update(stamp_s, self.max_gap_s), stamp_s - before_s
-        if self._tau_s > 0 and step is Step.LATE:
+        if self.time_constant_s > 0 and step is Step.LATE:
             return state.value
-        if self._tau_s > 0 and step is Step.NEWER and elapsed <= self.max_gap_s:
-            value = state.value + (1 - math.exp(-elapsed / self._tau_s)) * (value - state.value)
+        if self.time_constant_s > 0 and step is Step.NEWER and elapsed <= self.max_gap_s:
+            value = state.value + (1 - math.exp(-elapsed / self.time_constant_s)) * (value - state.value)
         state.value = value
         return value
 

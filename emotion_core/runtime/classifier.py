@@ -15,11 +15,21 @@ from emotion_core.cores import bound_opencv
 from emotion_core.errors import EmotionError
 from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.store.card import Input, ModelCard, Output
-from emotion_core.store.finding import find_model
+from emotion_core.store.files import prepare_folder
+from emotion_core.store.finding import find_model, model_dir
 from emotion_core.store.metadata import read_card
 
-PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
-"""In order of preference, of those that are there. TensorRT builds its engines for minutes: only when asked for."""
+PROVIDERS = {
+    "auto": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "cpu": ("CPUExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+}
+"""What runs a network, in order of preference: what one cannot, the next does. TensorRT builds its engines for minutes,
+and keeps them in the model store: only when asked for."""
+
+ENGINES = "engines"
+"""Folder of the model store with what TensorRT has built."""
 
 
 class Classifier:
@@ -28,13 +38,14 @@ class Classifier:
     Args:
         path: the ONNX file.
         threads: CPU threads; 0 takes all cores that this process may use.
-        providers: ONNX Runtime execution providers in order of preference; by default CUDA when it is there, then CPU.
+        provider: what runs it: auto, cpu, cuda or tensorrt; auto is CUDA where it is there and starts, else the CPU.
 
     Raises:
-        EmotionError: the file is missing or damaged, has no card, or the card does not fit the network.
+        EmotionError: the file is missing or damaged, has no card, the card does not fit the network, or the provider
+            that was asked for is not there or does not start.
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, providers: tuple[str, ...] | None = None) -> None:
+    def __init__(self, path: str | Path, threads: int = 1, provider: str = "auto") -> None:
         path = Path(path)
         self.card = read_card(path)
         options = onnxruntime.SessionOptions()
@@ -44,22 +55,24 @@ class Classifier:
         options.log_severity_level = 3
         # Waiting threads would otherwise spin and take the cores from detection and drawing.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        available = onnxruntime.get_available_providers()
-        chosen = [p for p in providers or PROVIDERS if p in available]
-        if not chosen:
-            raise EmotionError(f"none of the providers {providers} is available, this ONNX Runtime has {available}")
+        chosen = _providers(provider)
         try:
             self._session = onnxruntime.InferenceSession(_source(path), options, providers=chosen)
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
             raise EmotionError(f"{path} is not a readable ONNX model ({reason}): get the file again") from None
+        if provider != "auto" and self.provider != PROVIDERS[provider][0]:
+            raise EmotionError(
+                f"provider {provider}: {PROVIDERS[provider][0]} does not start here, {self.provider} would run: look "
+                "for the reason in ONNX Runtime's messages, or use provider auto"
+            )
         _check_fit(path, self.card, self._session)
         self._names = [output.name for output in self.card.outputs]
 
     @classmethod
-    def load(cls, model: str | Path, threads: int = 1) -> Classifier:
+    def load(cls, model: str | Path, threads: int = 1, provider: str = "auto") -> Classifier:
         """Load a model by its name or path; see ``find_model``."""
-        return cls(find_model(model), threads)
+        return cls(find_model(model), threads, provider)
 
     @property
     def provider(self) -> str:
@@ -98,6 +111,26 @@ class Classifier:
                 )
             feed[spec.name] = np.ascontiguousarray(batch, np.float32)
         return dict(zip(self._names, self._session.run(self._names, feed), strict=True))
+
+
+def _providers(name: str) -> list[str | tuple[str, dict[str, str]]]:
+    """What ONNX Runtime is to try, in this order, with its options."""
+    if name not in PROVIDERS:
+        raise EmotionError(f"unknown provider {name!r}: use one of {', '.join(PROVIDERS)}")
+    available = onnxruntime.get_available_providers()
+    if name != "auto" and PROVIDERS[name][0] not in available:
+        raise EmotionError(
+            f"provider {name}: this ONNX Runtime {onnxruntime.__version__} has only {', '.join(available)}; "
+            "onnxruntime-gpu has more"
+        )
+    chosen: list[str | tuple[str, dict[str, str]]] = [p for p in PROVIDERS[name] if p in available]
+    if name == "tensorrt":
+        folder = prepare_folder(model_dir() / ENGINES)
+        chosen[0] = (
+            PROVIDERS[name][0],
+            {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder), "trt_fp16_enable": "1"},
+        )
+    return chosen
 
 
 def _source(path: Path) -> str | bytes:

@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 
 import cv2
-import numpy as np
 
 from emotion_core.types import EmotionEstimate, Picture
-from emotion_core.vision.glyphs import blend_column, blend_text, text_height, text_width
+from emotion_core.vision.glyphs import blend_text, text_height, text_width
 from emotion_core.vision.palette import RGB, bgr, ink
+from emotion_core.vision.panel import GROUND, Rect, draw_panel, overlap, shade
+from emotion_core.vision.trace import TracePoint
 
-Rect = tuple[int, int, int, int]
-"""x, y, width, height in whole pixels."""
-
-_PANEL = (28, 24, 22)  # BGR, nearly black
-_PANEL_OPACITY = 0.72
 _DIM, _BRIGHT = (190, 190, 190), (255, 255, 255)
 
 
 def draw_estimates(
-    image: Picture, estimates: Sequence[EmotionEstimate], status: str = "", panels: bool = True
+    image: Picture,
+    estimates: Sequence[EmotionEstimate],
+    status: str = "",
+    panels: bool = True,
+    traces: Mapping[str, Sequence[TracePoint]] | None = None,
 ) -> Picture:
     """A copy of the image with every estimate drawn into it.
 
-    Each face gets a box and a chip with label and probability; where there is room beside it that covers no
-    other face, also a panel with all probabilities and, unless NaN, valence and arousal. What was estimated
-    without a face gets a chip in the top left corner.
+    Each face gets a box and a chip with label and probability; where there is room that covers no other face, also a
+    panel with all probabilities and, unless NaN, valence and arousal. What was estimated without a face gets chip and
+    panel in the top left corner.
 
     Args:
         image: (H, W, 3) uint8, BGR; not changed.
         estimates: of this image; boxes may lie partly or wholly outside.
         status: a line as ``draw_status`` writes it, which the rest then keeps clear of.
         panels: whether to draw the panels too; without them, boxes and chips only.
+        traces: where valence and arousal were lately, by track; see ``AffectTraces``.
 
     Returns:
         (H, W, 3) uint8, BGR.
@@ -48,17 +48,21 @@ def draw_estimates(
     for rect, estimate in boxes:
         _draw_corners(canvas, rect, bgr(estimate.label), scale)
     taken = [_draw_status(canvas, status)] if status else []
-    voices = [e for e in estimates if e.face is None]
-    for estimate in voices:
-        taken.append(_draw_chip(canvas, None, estimate, scale, taken, []))
+    anchors: list[tuple[Rect, EmotionEstimate]] = []
+    for estimate in estimates:
+        if estimate.face is None:
+            taken.append(_draw_chip(canvas, None, estimate, scale, taken, []))
+            anchors.append((taken[-1], estimate))
     for rect, estimate in reversed(boxes):
         others = [r for r, _ in boxes if r is not rect]
         taken.append(_draw_chip(canvas, rect, estimate, scale, taken, others))
+        anchors.append((rect, estimate))
     if not panels:
         return canvas
     blocked = taken + [rect for rect, _ in boxes]
-    for rect, estimate in reversed(boxes):
-        panel = _draw_panel(canvas, rect, estimate, scale, blocked)
+    for rect, estimate in anchors:
+        trace = (traces or {}).get(estimate.track_id, ())
+        panel = draw_panel(canvas, rect, estimate, trace, scale, blocked)
         if panel is not None:
             blocked.append(panel)
     return canvas
@@ -79,7 +83,7 @@ def _draw_status(canvas: Picture, text: str) -> Rect:
     line = text_height(size)
     high = min(height, line + 2 * pad)
     rect = (0, height - high, min(width, text_width(text, size) + 2 * pad), high)
-    _shade(canvas, rect)
+    shade(canvas, rect)
     blend_text(canvas, text, pad, height - pad - line, size, _BRIGHT)
     return rect
 
@@ -101,26 +105,6 @@ def _visible(estimate: EmotionEstimate, width: int, height: int) -> Rect | None:
         return None
     rect = estimate.face.box.clamped(width, height)
     return rect if rect[2] > 0 and rect[3] > 0 else None
-
-
-def _overlap(a: Rect, b: Rect) -> int:
-    """Shared area in pixels."""
-    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    return max(0, wide) * max(0, high)
-
-
-def _shade(canvas: Picture, rect: Rect) -> None:
-    """Darken a rectangle so that light text reads on any background."""
-    x, y, w, h = rect
-    area = canvas[y : y + h, x : x + w]
-    if area.size:
-        cv2.addWeighted(area, 1 - _PANEL_OPACITY, _panel_fill(w, h), _PANEL_OPACITY, 0, dst=area)
-
-
-@lru_cache(maxsize=64)
-def _panel_fill(width: int, height: int) -> Picture:
-    return np.full((height, width, 3), _PANEL, np.uint8)
 
 
 def _draw_corners(canvas: Picture, rect: Rect, colour: RGB, scale: float) -> None:
@@ -182,7 +166,7 @@ def _draw_chip(
     radius = min(high // 3, round(5 * size))
     _rounded(canvas, (x - 1, y - 1, wide + 2, high + 2), radius + 1, (20, 20, 20))
     if end:
-        _rounded(canvas, (x, y, wide, high), radius, _PANEL)
+        _rounded(canvas, (x, y, wide, high), radius, GROUND)
     _rounded(canvas, (x, y, min(body, wide), high), radius, fill)
     dark = ink((fill[2], fill[1], fill[0]))
     blend_text(canvas, text, x + pad, y + (high - text_height(size)) // 2, size, dark)
@@ -215,7 +199,7 @@ def _place_chip(
         left, top = max(0, min(left, width - wide)), max(0, min(top, height - high))
         spot = (left, top, wide, high)
         # Text over text cannot be read; a corner of another face can be spared.
-        cost = 20.0 * sum(_overlap(spot, r) for r in taken) + sum(_overlap(spot, r) for r in faces)
+        cost = 20.0 * sum(overlap(spot, r) for r in taken) + sum(overlap(spot, r) for r in faces)
         cost += 0 if inside else 4 * wide * high
         if cost < least:
             best, least = (left, top), cost
@@ -235,67 +219,3 @@ def _rounded(canvas: Picture, rect: Rect, radius: int, colour: RGB) -> None:
     for cx in (x + radius, x + w - 1 - radius):
         for cy in (y + radius, y + h - 1 - radius):
             cv2.circle(canvas, (cx, cy), radius, colour, cv2.FILLED, cv2.LINE_AA)
-
-
-def _draw_panel(
-    canvas: Picture, rect: Rect, estimate: EmotionEstimate, scale: float, blocked: list[Rect]
-) -> Rect | None:
-    """Bars, and the dial below them, right or left of the face; returns where, None without room."""
-    height, width = canvas.shape[:2]
-    gap, pad = max(2, round(5 * scale)), max(3, round(6 * scale))
-    size = 0.72 * scale
-    row = text_height(size) + max(2, round(3.5 * scale))
-    names = max(text_width(label, size) for label in estimate.labels)
-    bar = round(52 * scale)
-    radius = round(26 * scale)
-    wide = max(names + bar + 3 * pad, _dial_width(radius, size) + 2 * pad)
-    bars = len(estimate.labels) * row + 2 * pad
-    dial = 0 if math.isnan(estimate.valence) or math.isnan(estimate.arousal) else 2 * radius + pad
-    for high in dict.fromkeys((bars + dial, bars)):
-        x, y, w, _ = rect
-        top = max(0, min(y, height - high))
-        for left in (x + w + gap, x - gap - wide):
-            spot = (left, top, wide, high)
-            inside = left >= 0 and left + wide <= width and high <= height
-            if inside and not any(_overlap(spot, r) for r in blocked):
-                _shade(canvas, spot)
-                _draw_bars(canvas, left + pad, top + pad, row, names + pad, bar, size, estimate)
-                if high > bars:
-                    _draw_dial(canvas, left + pad, top + bars - pad // 2, radius, size, estimate)
-                return spot
-    return None
-
-
-def _draw_bars(
-    canvas: Picture, x: int, y: int, row: int, names: int, bar: int, size: float, estimate: EmotionEstimate
-) -> None:
-    thick = max(3, round(0.55 * row))
-    blend_column(canvas, estimate.labels, x, y, row, size, _DIM)
-    best = estimate.labels.index(estimate.label)
-    blend_text(canvas, estimate.label, x, y + best * row, size, _BRIGHT)
-    for i, (label, p) in enumerate(zip(estimate.labels, estimate.probabilities, strict=True)):
-        left, middle = x + names, y + i * row + (text_height(size) - thick) // 2
-        cv2.rectangle(canvas, (left, middle), (left + bar - 1, middle + thick - 1), (72, 68, 66), cv2.FILLED)
-        length = round(bar * min(1.0, max(0.0, p)))
-        if length > 0:
-            cv2.rectangle(canvas, (left, middle), (left + length - 1, middle + thick - 1), bgr(label), cv2.FILLED)
-
-
-def _dial_width(radius: int, size: float) -> int:
-    """Of dial, a gap that the dot at full valence needs, and numbers."""
-    return 2 * radius + round(0.45 * radius) + text_width("V +0.00", size)
-
-
-def _draw_dial(canvas: Picture, x: int, y: int, radius: int, size: float, estimate: EmotionEstimate) -> None:
-    """Valence to the right and arousal upwards, both in [-1, 1], the circle where their length is 1."""
-    centre = (x + radius, y + radius)
-    cv2.line(canvas, (x, y + radius), (x + 2 * radius, y + radius), (110, 106, 104), 1)
-    cv2.line(canvas, (x + radius, y), (x + radius, y + 2 * radius), (110, 106, 104), 1)
-    cv2.circle(canvas, centre, radius, (160, 156, 154), 1, cv2.LINE_AA)
-    dot = (round(x + radius * (1 + estimate.valence)), round(y + radius * (1 - estimate.arousal)))
-    mark = max(3, round(0.17 * radius))
-    cv2.circle(canvas, dot, mark + 1, _BRIGHT, cv2.FILLED, cv2.LINE_AA)
-    cv2.circle(canvas, dot, mark, bgr(estimate.label), cv2.FILLED, cv2.LINE_AA)
-    left, line = x + 2 * radius + round(0.45 * radius), text_height(size)
-    blend_text(canvas, f"V {estimate.valence:+.2f}", left, y + radius - round(1.4 * line), size, _DIM)
-    blend_text(canvas, f"A {estimate.arousal:+.2f}", left, y + radius + round(0.4 * line), size, _DIM)

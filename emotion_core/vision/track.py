@@ -74,13 +74,13 @@ class IouTracker:
         first_id: number of the next person; later ones count on from it.
 
     Attributes:
-        max_gap_s: may be set between two frames.
+        min_iou, max_gap_s: may be set between two frames.
         next_id: number of the next new person. It only grows: ids are never used twice.
     """
 
     def __init__(self, min_iou: float = 0.3, max_gap_s: float = 0.5, first_id: int = 1) -> None:
-        self.max_gap_s, self.next_id = max_gap_s, first_id
-        self._min_iou, self._stamps = min_iou, Stamps()
+        self.min_iou, self.max_gap_s, self.next_id = min_iou, max_gap_s, first_id
+        self._stamps = Stamps()
         self._tracks: dict[str, Track] = {}
 
     @property
@@ -125,7 +125,7 @@ class IouTracker:
                 for track in self._tracks.values()
                 if track.track_id not in taken
                 for i, face in enumerate(faces)
-                if i not in found and (overlap := place(track).iou(face.box)) >= self._min_iou
+                if i not in found and (overlap := place(track).iou(face.box)) >= self.min_iou
             ),
             key=lambda match: (-match[0], *match[1:]),
         )
