@@ -1,5 +1,8 @@
-"""The launch file: what it makes of its arguments. With launch_ros where it is installed, else with a stand-in that
-records what it is asked for, since the logic is all in the file."""
+"""The launch files: what they make of their arguments.
+
+With stand-ins for launch and launch_ros that record what they are asked for, since the logic is all in the files;
+test_launch_processes.py runs them where launch_ros is installed.
+"""
 
 from __future__ import annotations
 
@@ -12,90 +15,171 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PATH = ROOT / "launch" / "facial.launch.py"
-HERE = importlib.util.find_spec("launch_ros") is not None
+LAUNCH = Path(__file__).resolve().parents[2] / "launch"
+NODES = ("facial", "audiovisual")
 
 
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("facial_launch", PATH)
+def load(path: str | Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("launch_file", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+class Record(SimpleNamespace):
+    """An action or event, as it was asked for."""
+
+    def __init__(self, kind: str, given: tuple[Any, ...], options: dict[str, Any]) -> None:
+        super().__init__(kind=kind, given=given, **options)
+
+
+class Configuration:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def perform(self, context: dict[str, str]) -> str:
+        return context[self.name]
+
+
+STAND_INS = {
+    "launch": "LaunchDescription",
+    "launch.actions": "DeclareLaunchArgument EmitEvent ExecuteProcess IncludeLaunchDescription OpaqueFunction "
+    "RegisterEventHandler Shutdown",
+    "launch.event_handlers": "OnProcessExit OnProcessStart",
+    "launch.events": "matches_action",
+    "launch.launch_description_sources": "PythonLaunchDescriptionSource",
+    "launch_ros": "",
+    "launch_ros.actions": "LifecycleNode Node",
+    "launch_ros.event_handlers": "OnStateTransition",
+    "launch_ros.events": "",
+}
+
+
 @pytest.fixture
-def facial(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The launch file, its actions replaced by records of their arguments."""
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """launch and launch_ros, their actions replaced by records of their arguments."""
 
-    class Configuration:
-        def __init__(self, name: str) -> None:
-            self.name = name
+    def recorder(kind: str) -> Callable[..., Record]:
+        return lambda *arguments, **options: Record(kind, arguments, options)
 
-        def perform(self, context: dict[str, str]) -> str:
-            return context[self.name]
-
-    def record(*arguments: Any, **options: Any) -> SimpleNamespace:
-        return SimpleNamespace(arguments=arguments, **options)
-
-    modules = {
-        "launch": {"LaunchDescription": lambda entities: SimpleNamespace(entities=entities)},
-        "launch.actions": {"DeclareLaunchArgument": record, "OpaqueFunction": record},
-        "launch.substitutions": {"LaunchConfiguration": Configuration},
-        "launch_ros": {},
-        "launch_ros.actions": {"LifecycleNode": record},
+    change_state = recorder("ChangeState")
+    change_state.valid_transitions = {1: "TRANSITION_CONFIGURE", 3: "TRANSITION_ACTIVATE"}  # type: ignore[attr-defined]
+    members: dict[str, dict[str, Any]] = {
+        module: {name: recorder(name) for name in names.split()} for module, names in STAND_INS.items()
     }
-    for name, members in modules.items():
+    members["launch.launch_description_sources"]["load_python_launch_file_as_module"] = load
+    members["launch.substitutions"] = {"LaunchConfiguration": Configuration}
+    members["launch_ros.events.lifecycle"] = {"ChangeState": change_state}
+    for name, contents in members.items():
         module = ModuleType(name)
-        module.__dict__.update(members)
+        module.__dict__.update(contents)
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "emotion_perception", PATH.name])
-    return load()
+
+
+Start = Callable[..., list[Record]]
 
 
 @pytest.fixture
-def started(facial: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SimpleNamespace]:
-    """Call with arguments to get the node that is started with them."""
+def started(stand_ins: None, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Call with a launch file's name and arguments to get what is started with them."""
 
-    def start(**arguments: str) -> SimpleNamespace:
+    def start(file: str, **arguments: str) -> list[Record]:
         given = [f"{name}:={value}" for name, value in arguments.items()]
-        monkeypatch.setattr(sys, "argv", ["ros2", "launch", "emotion_perception", PATH.name, *given])
-        entities = facial.generate_launch_description().entities
+        path = LAUNCH / f"{file}.launch.py"
+        monkeypatch.setattr(sys, "argv", ["ros2", "launch", "emotion_perception", path.name, *given])
+        (entities,) = load(path).generate_launch_description().given
         *declared, function = entities
-        defaults = {entity.arguments[0]: entity.default_value for entity in declared}
-        assert set(defaults) == set(facial.ARGUMENTS) and all(entity.description for entity in declared)
-        (node,) = function.function({**defaults, **arguments})
-        return node
+        context = {}
+        for entity in declared:
+            (name,) = entity.given
+            context[name] = arguments.get(name, entity.default_value)
+            assert entity.description.endswith(".")
+            if entity.choices is not None:
+                assert entity.default_value in entity.choices and context[name] in entity.choices
+        return function.function(context)  # type: ignore[no-any-return]
 
     return start
 
 
-def test_what_is_left_at_its_default_overrides_nothing(started: Any, facial: ModuleType) -> None:
-    node = started()
-    assert node.parameters == [str(facial.SHARE / "config" / "facial.yaml")]
-    assert node.remappings == [("image", "image")]  # camera_info follows the image by itself
-    assert (node.package, node.executable, node.name, node.namespace) == ("emotion_perception", "facial", "facial", "")
+def share() -> Path:
+    from ament_index_python.packages import get_package_share_directory
+
+    return Path(get_package_share_directory("emotion_perception"))
+
+
+# ---- nodes that estimate -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_what_is_left_at_its_default_overrides_nothing(started: Start, name: str) -> None:
+    (node,) = started(name)
+    assert node.kind == "LifecycleNode"
+    assert node.parameters == [str(share() / "config" / f"{name}.yaml")]
+    topics = {"facial": ["image"], "audiovisual": ["image", "audio"]}[name]  # camera_info follows the image by itself
+    assert node.remappings == [(topic, topic) for topic in topics]
+    assert (node.package, node.executable, node.name, node.namespace) == ("emotion_perception", name, name, "")
     assert node.respawn is False and node.ros_arguments == ["--log-level", "info"]
 
 
-def test_what_is_given_comes_after_the_file(started: Any) -> None:
-    node = started(
+def test_what_is_given_comes_after_the_file(started: Start) -> None:
+    (node,) = started(
+        "facial",
         params_file="/etc/robot.yaml",
         image="/cam/image_raw",
         camera_info="/cam/info",
+        remap="~/estimates:=/emotions ~/overlay:=seen",
         image_transport="compressed",
         model="other",
         detector="haar",
         autostart="False",
+        use_sim_time="true",
         namespace="lab",
+        node_name="mood",
         respawn="1",
         log_level="debug",
     )
     chosen = {"model": "other", "detector": "haar", "image_transport": "compressed", "autostart": False}
-    assert node.parameters == ["/etc/robot.yaml", chosen]
-    assert node.remappings == [("image", "/cam/image_raw"), ("camera_info", "/cam/info")]
-    assert (node.namespace, node.respawn, node.ros_arguments) == ("lab", True, ["--log-level", "debug"])
+    assert node.parameters == ["/etc/robot.yaml", chosen | {"use_sim_time": True}]
+    renamed = [("~/estimates", "/emotions"), ("~/overlay", "seen")]
+    assert node.remappings == [("image", "/cam/image_raw"), ("camera_info", "/cam/info"), *renamed]
+    assert (node.executable, node.name, node.namespace) == ("facial", "mood", "lab")
+    assert (node.respawn, node.ros_arguments) == (True, ["--log-level", "debug"])
+
+
+def test_the_microphone_of_the_audiovisual_node(started: Start) -> None:
+    (node,) = started("audiovisual", audio="/mic/audio", audio_rate_hz="48000", voice_model="other")
+    assert node.remappings == [("image", "image"), ("audio", "/mic/audio")]
+    assert node.parameters[1:] == [{"voice_model": "other", "audio_rate_hz": "48000"}]  # launch reads them as YAML
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_its_arguments_are_parameters_of_the_node(started: Start, name: str) -> None:
+    """And those that are chosen from a list have the choices of the node."""
+    node_module = pytest.importorskip(f"emotion_ros.{name}_node", reason=f"there is no node {name}")
+    from dataclasses import fields
+
+    from emotion_core.parameters import parameter_of
+
+    known = {item.name: parameter_of(item) for config in node_module.CONFIGS for item in fields(config)}
+    for argument, (_, _, *choices) in load(LAUNCH / f"{name}.launch.py").PARAMETERS.items():
+        assert known[argument].choices == tuple(choice for those in choices for choice in those if choice), argument
+
+
+def test_launch_brings_the_node_to_a_state(started: Start) -> None:
+    def sent(entities: list[Record]) -> list[int]:
+        assert all(entity.event.lifecycle_node_matcher.given == (node,) for entity in entities)
+        return [entity.event.transition_id for entity in entities]
+
+    *handlers, node = started("facial", lifecycle="active")
+    begun, configured = (handler.given[0] for handler in handlers)
+    assert node.parameters[1:] == [{"autostart": False}]
+    assert (begun.kind, begun.target_action, sent(begun.on_start)) == ("OnProcessStart", node, [1])
+    assert (configured.kind, configured.target_lifecycle_node) == ("OnStateTransition", node)
+    assert (configured.start_state, configured.goal_state) == ("configuring", "inactive")
+    assert sent(configured.entities) == [3]
+    *handlers, node = started("facial", lifecycle="inactive")
+    assert [handler.given[0].kind for handler in handlers] == ["OnProcessStart"]
 
 
 @pytest.mark.parametrize(
@@ -105,9 +189,9 @@ def test_what_is_given_comes_after_the_file(started: Any) -> None:
         *((text, False) for text in ("false", "False", "0", "no", "Off")),
     ],
 )
-def test_booleans_as_launch_reads_them(started: Any, text: str, value: bool) -> None:
-    assert started(autostart=text).parameters[-1] == {"autostart": value}
-    assert started(respawn=text).respawn is value
+def test_booleans_as_launch_reads_them(started: Start, text: str, value: bool) -> None:
+    (node,) = started("facial", autostart=text, respawn=text)
+    assert node.parameters[-1] == {"autostart": value} and node.respawn is value
 
 
 @pytest.mark.parametrize(
@@ -115,43 +199,54 @@ def test_booleans_as_launch_reads_them(started: Any, text: str, value: bool) -> 
     [
         ({"autostart": "maybe"}, "argument autostart: expected true or false, got 'maybe'"),
         ({"respawn": "2"}, "argument respawn: expected true or false, got '2'"),
-        ({"log_level": "loud"}, "argument log_level: expected one of debug, info, warn, error, fatal, got 'loud'"),
+        ({"remap": "~/estimates"}, "argument remap: expected FROM:=TO with blanks between several, got '~/estimates'"),
+        ({"remap": "a:=b :=c"}, "argument remap: expected FROM:=TO"),
+        ({"lifecycle": "active", "autostart": "yes"}, "argument lifecycle: expected autostart to be false with it"),
         ({"detektor": "haar"}, "unknown argument detektor: expected any of image, camera_info, "),
     ],
 )
-def test_what_it_does_not_know_is_an_error(started: Any, arguments: dict[str, str], said: str) -> None:
+def test_what_it_does_not_know_is_an_error(started: Start, arguments: dict[str, str], said: str) -> None:
     with pytest.raises(RuntimeError, match=said):
-        started(**arguments)
+        started("facial", **arguments)
 
 
+@pytest.mark.parametrize("path", sorted(LAUNCH.glob("*.launch.py")), ids=lambda path: path.name)
 def test_arguments_of_a_launch_file_that_includes_it_are_not_its_business(
-    facial: ModuleType, monkeypatch: pytest.MonkeyPatch
+    stand_ins: None, monkeypatch: pytest.MonkeyPatch, path: Path
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["ros2", "launch", "robot", "everything.launch.py", "arm:=left"])
-    assert facial.generate_launch_description().entities
+    assert load(path).generate_launch_description().given
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "emotion_perception", path.name, "arm:=left"])
+    with pytest.raises(RuntimeError, match="unknown argument arm: expected any of "):
+        load(path).generate_launch_description()
 
 
-def test_shared_memory_is_given_unless_a_profile_is_set(started: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shared_memory_is_given_unless_a_profile_is_set(started: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
     for name in names:
         monkeypatch.delenv(name, raising=False)
-    assert set(started().additional_env) == set(names)
-    assert started(shared_memory="no").additional_env == {}
+    (node,) = started("facial")
+    assert set(node.additional_env) == set(names)
+    (node,) = started("facial", shared_memory="no")
+    assert node.additional_env == {}
     monkeypatch.setenv(names[0], "/my/profile.xml")
-    assert set(started().additional_env) == {names[1]}
+    (node,) = started("facial")
+    assert set(node.additional_env) == {names[1]}
 
 
-@pytest.mark.skipif(not HERE, reason="launch_ros is not installed: there is none among the wheels")
-def test_launch_itself_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from launch.actions import DeclareLaunchArgument, OpaqueFunction
+# ---- RViz ----------------------------------------------------------------------------------------------------------
 
-    from launch import LaunchContext
 
-    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "emotion_perception", PATH.name])
-    entities = load().generate_launch_description().entities
-    context = LaunchContext()
-    for argument in (entity for entity in entities if isinstance(entity, DeclareLaunchArgument)):
-        argument.visit(context)
-    (function,) = (entity for entity in entities if isinstance(entity, OpaqueFunction))
-    (node,) = function.visit(context)
-    assert node.node_executable == "facial"
+def test_rviz_shows_the_node_where_it_is(started: Start) -> None:
+    (rviz,) = started("rviz", namespace="/front/", frame="lens", use_sim_time="true")
+    layout = share() / "rviz" / "facial.rviz"
+    assert (rviz.package, rviz.executable) == ("rviz2", "rviz2")
+    assert rviz.arguments == ["-d", str(layout), "-f", "lens"]
+    assert rviz.parameters == [{"use_sim_time": True}]
+    assert {("/facial/overlay", "/front/facial/overlay"), ("/facial/markers", "/front/facial/markers")} <= set(
+        rviz.remappings
+    )
+    (rviz,) = started("rviz", node_name="mood")
+    assert ("/facial/overlay", "/mood/overlay") in rviz.remappings
+    (rviz,) = started("rviz")
+    assert all(whole == there for whole, there in rviz.remappings)
