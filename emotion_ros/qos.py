@@ -10,6 +10,12 @@ LATEST_IMAGE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=
 IMAGE_OUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
 """For publishing images: reliable, so that every subscriber matches (RViz asks for reliable by default)."""
 
+SOUND = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""For subscribing to sound: matches every publisher, and holds a second or more, of which nothing should be missed."""
+
+SOUND_OUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
+"""For publishing sound: small messages that nobody must miss."""
+
 ESTIMATES = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
 """For estimates: small messages that a recorder must not miss."""
 

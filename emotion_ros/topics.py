@@ -16,10 +16,15 @@ def image_topic(node: Node, name: str, transport: str) -> str:
     return _remapped(node, f"{name}/{transport}") or f"{node.resolve_topic_name(name)}/{transport}"
 
 
+def info_topic(node: Node, topic: str, info: str) -> str:
+    """Where it is told what comes on a topic, as ``camera_info`` does for images: beside it, unless it is remapped."""
+    beside = node.resolve_topic_name(topic).rpartition("/")[0] + f"/{info}"
+    return _remapped(node, info) or beside
+
+
 def camera_info_topic(node: Node, image: str) -> str:
-    """Where the calibration comes that belongs to an image topic: beside it, unless ``camera_info`` is remapped."""
-    beside = node.resolve_topic_name(image).rpartition("/")[0] + "/camera_info"
-    return _remapped(node, "camera_info") or beside
+    """Where the calibration comes that belongs to an image topic."""
+    return info_topic(node, image, "camera_info")
 
 
 def _remapped(node: Node, name: str) -> str | None:

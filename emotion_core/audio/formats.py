@@ -12,14 +12,16 @@ from emotion_core.audio.spectrum import Samples
 from emotion_core.errors import EmotionError
 
 FORMATS = {
-    "U8": "u1", "S8": "i1",
-    "S16LE": "<i2", "S16BE": ">i2",
-    "S24LE": "<3", "S24BE": ">3",
-    "S32LE": "<i4", "S32BE": ">i4",
-    "F32LE": "<f4", "F32BE": ">f4",
-    "F64LE": "<f8", "F64BE": ">f8",
+    "U8": "|u1", "S8": "|i1",
+    "S16LE": "<i2", "S16BE": ">i2", "U16LE": "<u2", "U16BE": ">u2",
+    "S24LE": "<i3", "S24BE": ">i3", "U24LE": "<u3", "U24BE": ">u3",
+    "S24_32LE": "<ip", "S24_32BE": ">ip", "U24_32LE": "<up", "U24_32BE": ">up",
+    "S32LE": "<i4", "S32BE": ">i4", "U32LE": "<u4", "U32BE": ">u4",
+    "F32LE": "<f4", "F32BE": ">f4", "F64LE": "<f8", "F64BE": ">f8",
 }  # fmt: skip
-"""Names of raw samples, as GStreamer and ALSA write them, and their NumPy type; 24 bits are packed into three bytes."""
+"""Names of raw samples, as GStreamer writes them, and their NumPy type. 24 bits are packed into three bytes (3), or are
+the lower ones of four, of which the uppermost holds nothing (p). Unsigned samples are silent in the middle of their
+range."""
 
 _MAX_CHANNELS = 256
 _FULL_SCALE = {"u1": 2**7, "i1": 2**7, "i2": 2**15, "i4": 2**31}
@@ -51,7 +53,8 @@ def decode(data: Any, sample_format: str, channels: int) -> NDArray[Any]:
         channels: how many, at least 1.
 
     Returns:
-        (n, channels) in the format's type and the machine's byte order; 24 bits become the upper ones of int32.
+        (n, channels) in the format's type and the machine's byte order; 24 bits become the upper ones of int32, and
+        unsigned samples of more than 8 bits signed ones.
 
     Raises:
         EmotionError: the format is unknown or compressed, or there is no whole number of moments.
@@ -66,17 +69,22 @@ def decode(data: Any, sample_format: str, channels: int) -> NDArray[Any]:
     if not 1 <= channels <= _MAX_CHANNELS:
         raise EmotionError(f"expected 1 to {_MAX_CHANNELS} channels, got {channels}")
     content = np.frombuffer(data, np.uint8)
-    width = int(code[-1])
+    order, kind, size = code[0], code[1], code[2]
+    width = 4 if size == "p" else int(size)
     if len(content) % (width * channels):
         raise EmotionError(
             f"expected whole moments of {channels} x {width} bytes ({name}), got {len(content)} bytes: "
             "are the format and the number of channels right?"
         )
-    if width == 3:
-        samples = _from_24_bits(content.reshape(-1, 3), big_endian=code[0] == ">")
+    if size == "3":
+        samples = _from_24_bits(content.reshape(-1, 3), big_endian=order == ">")
     else:
-        samples = content.view(code)
+        samples = content.view(f"{order}{kind}{width}")
         samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
+        if size == "p":
+            samples = samples << 8
+    if kind == "u" and width > 1:
+        samples = _signed(samples)
     return samples.reshape(-1, channels)
 
 
@@ -123,3 +131,10 @@ def _from_24_bits(triples: NDArray[np.uint8], big_endian: bool) -> NDArray[np.in
     words = np.zeros((len(triples), 4), np.uint8)
     words[:, 1:] = triples[:, ::-1] if big_endian else triples
     return np.asarray(words.view("<i4")[:, 0], np.int32)
+
+
+def _signed(samples: NDArray[Any]) -> NDArray[Any]:
+    """(n,) of any integer type with silence in the middle → (n,) signed integers of the same size."""
+    words = samples.view(f"u{samples.itemsize}")
+    middle = words.dtype.type(1 << (8 * samples.itemsize - 1))
+    return np.asarray((words ^ middle).view(f"i{samples.itemsize}"))
