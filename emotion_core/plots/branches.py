@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
-from emotion_core.plots.trace import TracePoint
 from emotion_core.types import EmotionEstimate, Picture
+from emotion_core.vision.dial import draw_path
 from emotion_core.vision.draw import Rect, draw_estimates
 from emotion_core.vision.glyphs import blend_text, text_height, text_width
 from emotion_core.vision.palette import RGB, bgr, ink
+from emotion_core.vision.trace import TracePoint
 
 SIZE_PX = (1280, 720)
 MIN_SIZE_PX = (640, 360)
@@ -312,13 +313,7 @@ def _plane(
     def pixel(valence: float, arousal: float) -> tuple[int, int]:
         return round(cx + radius * valence), round(cy - radius * arousal)
 
-    before: tuple[int, int] | None = None
-    for point in trace:
-        here, colour = pixel(point.valence, point.arousal), _mixed(bgr(point.label), 1 - point.age)
-        if before is not None and point.joined:
-            cv2.line(canvas, before, here, colour, max(1, round(2 * unit)), cv2.LINE_AA)
-        cv2.circle(canvas, here, max(1, round(2 * unit)), colour, cv2.FILLED, cv2.LINE_AA)
-        before = here
+    draw_path(canvas, trace, pixel, max(1, round(2 * unit)), _CARD)
     if reading is None:
         return
     estimate = reading.estimate
@@ -338,9 +333,3 @@ def _plane(
     left = x + w - text_width(key, 0.9 * size)
     blend_text(canvas, key, left, low, 0.9 * size, _FAINT)
     cv2.circle(canvas, (left - gap, low + line // 2 - 1), max(2, round(3 * unit)), _DIM, 1, cv2.LINE_AA)
-
-
-def _mixed(colour: RGB, weight: float) -> RGB:
-    """The colour, faded into the card."""
-    blue, green, red = (round(weight * c + (1 - weight) * g) for c, g in zip(colour, _CARD, strict=True))
-    return blue, green, red

@@ -14,13 +14,13 @@ from emotion_core.pipeline.audiovisual import AudiovisualConfig, AudiovisualPipe
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.plots.branches import SIZE_PX, BranchReading, check_size, draw_branches, letterbox, placed
 from emotion_core.plots.sound_strip import MIN_WIDTH_PX, SECONDS, SoundReading, draw_strip, strip_height
-from emotion_core.plots.trace import AffectTrace
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.store.finding import find_model
 from emotion_core.types import EmotionEstimate, Picture
 from emotion_core.vision.crop import crop_face
 from emotion_core.vision.draw import draw_estimates
+from emotion_core.vision.trace import AffectTrace
 
 if TYPE_CHECKING:
     from emotion_core.models.esr import Esr

@@ -10,7 +10,7 @@ import cv2
 from emotion_core.types import EmotionEstimate, Picture
 from emotion_core.vision.glyphs import blend_text, text_height, text_width
 from emotion_core.vision.palette import RGB, bgr, ink
-from emotion_core.vision.panel import GROUND, Rect, draw_panel, overlap, shade
+from emotion_core.vision.panel import GROUND, Rect, draw_panels, overlap, shade
 from emotion_core.vision.trace import TracePoint
 
 _DIM, _BRIGHT = (190, 190, 190), (255, 255, 255)
@@ -59,12 +59,7 @@ def draw_estimates(
         anchors.append((rect, estimate))
     if not panels:
         return canvas
-    blocked = taken + [rect for rect, _ in boxes]
-    for rect, estimate in anchors:
-        trace = (traces or {}).get(estimate.track_id, ())
-        panel = draw_panel(canvas, rect, estimate, trace, scale, blocked)
-        if panel is not None:
-            blocked.append(panel)
+    draw_panels(canvas, anchors, traces or {}, scale, taken + [rect for rect, _ in boxes])
     return canvas
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -48,70 +48,103 @@ def _fill(width: int, height: int) -> Picture:
     return np.full((height, width, 3), GROUND, np.uint8)
 
 
-def draw_panel(
+def draw_panels(
     canvas: Picture,
-    anchor: Rect,
-    estimate: EmotionEstimate,
-    trace: Sequence[TracePoint],
+    anchors: Sequence[tuple[Rect, EmotionEstimate]],
+    traces: Mapping[str, Sequence[TracePoint]],
     scale: float,
     blocked: Sequence[Rect],
-) -> Rect | None:
-    """Bars, and below them the dial unless valence and arousal are NaN.
+) -> None:
+    """For each estimate bars, and below them the dial unless valence and arousal are NaN.
 
-    Right or left of the anchor, else above or below it, else over its edge; where there is no room, smaller, and then
-    without the dial.
+    Right of a face wherever that can be; else left of it, below, above, or over its edge. Below the chip of a voice.
+    Where there is no room, smaller, and then without the dial; where there is none at all, nowhere. A line in the
+    colour of the label is on the side of the face that the panel belongs to.
 
     Args:
         canvas: (H, W, 3) uint8, BGR, changed in place.
-        anchor: the face, or the chip of a voice.
-        estimate: of what is shown.
-        trace: where valence and arousal were lately, the oldest first.
+        anchors: the face, or the chip of an estimate without one, and the estimate; the most important first.
+        traces: where valence and arousal were lately, by track, the oldest first.
         scale: of the drawing.
-        blocked: what must stay visible, the anchor among it.
-
-    Returns:
-        Where the panel is; None where there is no room.
+        blocked: what must stay visible, the faces among it.
     """
+    blocked = list(blocked)
+    done: set[int] = set()
+    # The first places for all before the second for any: panels of a row of faces are then all on the same side.
+    for spots in (1, None):
+        for i, (anchor, estimate) in enumerate(anchors):
+            found = None if i in done else _place(canvas, anchor, estimate, scale, blocked, spots)
+            if found is not None:
+                layout, rect = found
+                layout.draw(canvas, rect, estimate, traces.get(estimate.track_id, ()))
+                _link(canvas, rect, anchor, layout.gap, estimate)
+                blocked.append(rect)
+                done.add(i)
+
+
+def _place(
+    canvas: Picture, anchor: Rect, estimate: EmotionEstimate, scale: float, blocked: Sequence[Rect], count: int | None
+) -> tuple[_Layout, Rect] | None:
+    """Size and place of a panel, among the first so many places; None without room."""
+    height, width = canvas.shape[:2]
     affect = not (math.isnan(estimate.valence) or math.isnan(estimate.arousal))
     others = [rect for rect in blocked if rect != anchor]
-    for own in (blocked, others):
-        for with_dial in (True, False) if affect else (False,):
+    for own in (blocked, others) if count is None else (blocked,):
+        for with_dial in (True, False) if affect and count is None else (affect,):
             for factor in (1.0, SMALLER):
                 layout = _Layout.of(estimate.labels, factor * scale, with_dial)
-                rect = _free(canvas, anchor, layout, own, others)
+                spots = _spots(anchor, layout, width, height, estimate.face is not None)[:count]
+                rect = _free(canvas, anchor, layout, spots, own, others)
                 if rect is not None:
-                    layout.draw(canvas, rect, estimate, trace)
-                    return rect
+                    return layout, rect
     return None
 
 
-def _free(canvas: Picture, anchor: Rect, layout: _Layout, own: Sequence[Rect], others: Sequence[Rect]) -> Rect | None:
+def _link(canvas: Picture, rect: Rect, anchor: Rect, gap: int, estimate: EmotionEstimate) -> None:
+    """A line along the side of the panel that looks at its face, in the gap between the two."""
+    x, y, w, h = rect
+    thick, colour = max(2, gap // 2), bgr(estimate.label)
+    if x >= anchor[0] + anchor[2]:
+        canvas[y : y + h, max(0, x - thick) : x] = colour
+    elif x + w <= anchor[0]:
+        canvas[y : y + h, x + w : x + w + thick] = colour
+    elif y >= anchor[1] + anchor[3]:
+        canvas[max(0, y - thick) : y, x : x + w] = colour
+    elif y + h <= anchor[1]:
+        canvas[y + h : y + h + thick, x : x + w] = colour
+
+
+def _free(
+    canvas: Picture,
+    anchor: Rect,
+    layout: _Layout,
+    spots: Iterable[tuple[int, int]],
+    own: Sequence[Rect],
+    others: Sequence[Rect],
+) -> Rect | None:
     """The first place inside the picture that covers nothing; of its own face a little when that is not blocked."""
     height, width = canvas.shape[:2]
-    spare = _OWN_FACE * anchor[2] * anchor[3]
-    for left, top in _spots(anchor, layout, width, height):
+    for left, top in spots:
         rect = left, top, layout.wide, layout.high
         inside = 0 <= left <= width - layout.wide and 0 <= top <= height - layout.high
         if not inside or any(overlap(rect, other) for other in own):
             continue
-        if own is others and overlap(rect, anchor) > spare:
+        if own is others and overlap(rect, anchor) > _OWN_FACE * anchor[2] * anchor[3]:
             continue
         return rect
     return None
 
 
-def _spots(anchor: Rect, layout: _Layout, width: int, height: int) -> Iterator[tuple[int, int]]:
-    """Top left corners, the best first: beside the anchor, above or below it, at the edges of the picture."""
+def _spots(anchor: Rect, layout: _Layout, width: int, height: int, beside: bool) -> list[tuple[int, int]]:
+    """Top left corners, the best first: beside the anchor, below or above it, at the edges of the picture."""
     x, y, w, h = anchor
     wide, high, gap = layout.wide, layout.high, layout.gap
     level = [max(0, min(top, height - high)) for top in (y, y + h - high)]
-    for top in level:
-        yield from ((left, top) for left in (x + w + gap, x - gap - wide))
     along = [max(0, min(left, width - wide)) for left in (x, x + w - wide)]
-    for left in along:
-        yield from ((left, top) for top in (y + h + gap, y - gap - high))
-    for top in level:
-        yield from ((left, top) for left in (width - wide, 0))
+    sides = [(left, top) for top in level for left in (x + w + gap, x - gap - wide)]
+    ends = [(left, top) for left in along for top in (y + h + gap, y - gap - high)]
+    edges = [(left, top) for top in level for left in (width - wide, 0)]
+    return [*sides, *ends, *edges] if beside else [*ends, *sides, *edges]
 
 
 @dataclass(frozen=True)

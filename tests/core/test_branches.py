@@ -21,7 +21,7 @@ from emotion_core.plots.branches import (
     letterbox,
     placed,
 )
-from emotion_core.plots.trace import AffectTrace
+from emotion_core.vision.trace import AffectTrace
 from emotion_core.types import Box, EmotionEstimate, Face
 from emotion_core.vision.glyphs import text_height, text_width
 from emotion_core.vision.palette import bgr

@@ -210,7 +210,7 @@ def test_chips_of_neighbours_do_not_cover_each_other(chips: list[Rect]) -> None:
     draw_estimates(grey(), [estimate(b, track=str(i)) for i, b in enumerate(boxes)])
     assert len(chips) == 3
     for a, b in itertools.combinations(chips, 2):
-        assert draw._overlap(a, b) == 0
+        assert draw.overlap(a, b) == 0
 
 
 def test_voices_get_chips_without_boxes(chips: list[Rect]) -> None:
