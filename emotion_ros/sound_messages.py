@@ -136,5 +136,5 @@ def message_class(name: str) -> Any:
     except ImportError as error:
         raise EmotionError(f"the messages of {package} are not installed ({error}): {advice}, and source it") from error
     if not hasattr(module, kind):
-        raise EmotionError(f"expected a {package} with {kind}, got another package of that name: {advice}")
+        raise EmotionError(f"expected a package {package} with {kind}, got another package of that name: {advice}")
     return getattr(module, kind)
