@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,3 +50,28 @@ def bounded() -> Callable[[], None]:
             library.prctl(24, capability, 0, 0, 0)
 
     return drop
+
+
+@pytest.fixture(scope="session")
+def write_bag() -> Callable[..., Path]:
+    """Writes a rosbag2: a folder, of (topic, message, time in ns) with messages of ``make_typestore()``'s types.
+
+    ``storage`` is mcap or sqlite3, ``compression`` file or message, by zstd.
+    """
+    pytest.importorskip("rosbags", reason="rosbags comes with the extra [bags]")
+
+    def write(path: Path, messages: Any, store: Any, storage: str = "mcap", compression: str = "none") -> Path:
+        from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+        writer = Writer(path, version=8, storage_plugin=StoragePlugin[storage.upper()])
+        writer.set_compression(CompressionMode[compression.upper()], CompressionFormat.ZSTD)
+        with writer:
+            connections: dict[tuple[str, str], Any] = {}
+            for topic, message, time_ns in messages:
+                kind = message.__msgtype__
+                if (topic, kind) not in connections:
+                    connections[topic, kind] = writer.add_connection(topic, kind, typestore=store)
+                writer.write(connections[topic, kind], time_ns, store.serialize_cdr(message, kind))
+        return path
+
+    return write

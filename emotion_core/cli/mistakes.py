@@ -12,6 +12,9 @@ from emotion_core.store.files import cannot_write
 EXTRAS = {
     "train": ("torch", "onnx", "onnxscript", "safetensors", "tensorboard", "yaml"),
     "media": ("av", "matplotlib"),
+    "archive": ("pyarrow",),
+    "cluster": ("ray",),
+    "bags": ("rosbags", "lz4", "backports"),
 }
 """Modules that an extra of the package brings."""
 

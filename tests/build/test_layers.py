@@ -13,22 +13,25 @@ ROOT = Path(__file__).parents[2]
 # Every top-level module that only exists where ROS does, and the packages built on it.
 ROS = {
     "action_msgs", "ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "diagnostic_updater",
-    "emotion_perception", "emotion_ros", "geometry_msgs", "launch", "launch_ros", "lifecycle_msgs", "message_filters",
-    "rcl_interfaces", "rclpy", "rosbag2_py", "rosidl_runtime_py", "sensor_msgs", "std_msgs", "std_srvs", "tf2_ros",
-    "visualization_msgs",
+    "emotion_perception", "emotion_ros", "geometry_msgs", "hri_msgs", "launch", "launch_ros", "lifecycle_msgs",
+    "message_filters", "rcl_interfaces", "rclpy", "rosbag2_py", "rosidl_runtime_py", "sensor_msgs", "std_msgs", "std_srvs",
+    "tf2_ros", "vision_msgs", "visualization_msgs",
 }  # fmt: skip
 # What only the extras install: a module that needs one at its top is not part of a running node.
-EXTRAS = {"av", "librosa", "matplotlib", "onnx", "onnxscript", "safetensors", "sklearn", "tensorboard", "torch", "yaml"}
+EXTRAS = {
+    "av", "backports", "librosa", "lz4", "matplotlib", "onnx", "onnxscript", "pyarrow", "ray", "rosbags", "ruamel",
+    "safetensors", "sklearn", "tensorboard", "torch", "yaml",
+}  # fmt: skip
 # Where such modules may lie.
 HEAVY = (
-    "emotion_core.bench", "emotion_core.export", "emotion_core.learners", "emotion_core.models", "emotion_core.plots",
-    "emotion_core.training",
+    "emotion_core.archive", "emotion_core.bench", "emotion_core.export", "emotion_core.learners", "emotion_core.models",
+    "emotion_core.plots", "emotion_core.training",
 )  # fmt: skip
 # Who stands above whom: a package imports only what is named below it, never its own row's neighbours.
 LAYERS = (
     ("cli",),
     ("learners",),
-    ("training",),
+    ("archive", "training"),
     ("bench", "plots", "recording"),
     ("evaluation",),
     ("pipeline",),
