@@ -114,12 +114,20 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
 
     # ---- what it is made of --------------------------------------------------------------------------------------
 
-    def newest(self, noun: str, kind: type, topic: str, profile: QoSProfile) -> str:
+    def newest(
+        self,
+        noun: str,
+        kind: type,
+        topic: str,
+        profile: QoSProfile,
+        hold: Callable[[Any, Callable[[bool], None]], None] | None = None,
+    ) -> str:
         """Subscribe to what is worked on, messages with a header; returns the topic's whole name.
 
         Args:
             noun: what comes, for log and diagnostics.
             kind, topic, profile: as ``create_subscription``.
+            hold: gets each message, and calls what it gets with it as soon as it is known whether to work on it.
         """
         worker = self._worker
         assert worker is not None, "expected to be called in subscribe()"
@@ -132,7 +140,11 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
             self._count_lost(info.get("publication_sequence_number"), topic)
             self._frame_id = message.header.frame_id or self._frame_id
             self._stamp_if_unset(message)
-            worker.put((message, time.monotonic()))
+            item = (message, time.monotonic())
+            if hold is None:
+                worker.put(item)
+            else:
+                hold(message, lambda wanted: worker.put(item) if wanted else worker.leave_out())
 
         # Humble tells nothing about a message, and takes callbacks with one argument only.
         numbered = hasattr(Subscription, "CallbackType")

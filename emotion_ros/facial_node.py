@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.types import EmotionEstimate, Picture
+from emotion_ros.hri_faces import given_faces
 from emotion_ros.runner import run
 from emotion_ros.seeing import SeeingNode, SeeingNodeConfig
 
@@ -21,7 +22,7 @@ class FacialNode(SeeingNode[FacialPipeline]):
 
     def make_pipeline(self, config: FacialConfig, first_id: int) -> FacialPipeline:
         """Detector and network."""
-        return FacialPipeline(config, first_id=first_id)
+        return FacialPipeline(config, given_faces() if self.settings.faces == "hri" else None, first_id=first_id)
 
     def describe(self, pipeline: FacialPipeline) -> Mapping[str, str]:
         """What was loaded."""
@@ -38,7 +39,7 @@ class FacialNode(SeeingNode[FacialPipeline]):
 
     def see(self, pipeline: FacialPipeline, picture: Picture, stamp_s: float) -> Sequence[EmotionEstimate]:
         """One image."""
-        return pipeline.process(picture, stamp_s)
+        return pipeline.process(picture, stamp_s, self.given(picture, stamp_s))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -54,6 +54,12 @@ class LatestWorker(Generic[Item]):
             self._waiting = item
             self._condition.notify()
 
+    def leave_out(self) -> None:
+        """Count an item that came and is not to be worked on as dropped."""
+        with self._condition:
+            self._counts.received += 1
+            self._counts.dropped += 1
+
     def soon(self, action: Callable[[], None]) -> None:
         """Have the thread run an action between two items; a later action takes the place of one that still waits.
 

@@ -81,7 +81,7 @@ class ManagedNode(LifecycleNode, ABC):
 
     def input(
         self, kind: type, topic: str, callback: Callable[..., None], profile: QoSProfile, optional: bool = False
-    ) -> None:
+    ) -> Subscription:
         """Subscribe, until the node is deactivated.
 
         Args:
@@ -92,6 +92,16 @@ class ManagedNode(LifecycleNode, ABC):
         events = SubscriptionEventCallbacks(incompatible_qos=lambda _: None) if optional else None
         subscription = self.create_subscription(kind, topic, self._guarded(callback), profile, event_callbacks=events)
         self._inputs.append(subscription)
+        return subscription
+
+    def drop(self, entity: Publisher | Subscription) -> None:
+        """Destroy an output or an input before its time."""
+        if entity in self._outputs:
+            self._outputs.remove(entity)
+            self.destroy_lifecycle_publisher(entity)  # type: ignore[arg-type]  # takes either kind
+        elif entity in self._inputs:
+            self._inputs.remove(entity)
+            self.destroy_subscription(entity)
 
     def timer(self, period_s: float, callback: Callable[[], None]) -> None:
         """Call it until cleanup, by a clock that goes on: a simulated one may stand still."""

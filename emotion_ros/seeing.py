@@ -13,10 +13,13 @@ from std_msgs.msg import Header
 
 from emotion_core.parameters import parameter
 from emotion_core.types import EmotionEstimate as Estimate
-from emotion_core.types import Picture
+from emotion_core.types import Face, Picture
 from emotion_ros import images, native_output, qos
 from emotion_ros.conversions import to_messages, to_seconds
+from emotion_ros.detections import Detections, DetectionsConfig
 from emotion_ros.estimator import THROTTLE_S, EstimatorNode, EstimatorNodeConfig, Pipeline
+from emotion_ros.hri import Hri, HriConfig
+from emotion_ros.hri_faces import HriFaces, HriFacesConfig
 from emotion_ros.markers import Markers
 from emotion_ros.overlay import Overlay
 from emotion_ros.topics import image_topic
@@ -26,7 +29,7 @@ PipelineT = TypeVar("PipelineT", bound=Pipeline)
 
 
 @dataclass(frozen=True)
-class SeeingNodeConfig(EstimatorNodeConfig):
+class SeeingNodeConfig(EstimatorNodeConfig, HriFacesConfig, HriConfig, DetectionsConfig):
     """What concerns the images and not the estimation; raises EmotionError for a bad value."""
 
     image_transport: str = parameter(
@@ -41,6 +44,8 @@ class SeeingNode(EstimatorNode[PipelineT]):
 
     settings_class = SeeingNodeConfig
     settings: SeeingNodeConfig
+    _views: Sequence[View] = ()
+    _given: HriFaces | None = None
 
     @abstractmethod
     def see(self, pipeline: PipelineT, picture: Picture, stamp_s: float) -> Sequence[Estimate]:
@@ -55,7 +60,13 @@ class SeeingNode(EstimatorNode[PipelineT]):
         self._estimates = self.output(EmotionEstimates, "~/estimates", qos.ESTIMATES)
         self._estimate = self.output(EmotionEstimate, "~/estimate", qos.ESTIMATES)
         self.markers = Markers(self)
-        self._views: list[View] = [Overlay(self), self.markers]
+        views: list[View] = [Overlay(self), self.markers]
+        settings, given = self.settings, self.settings.faces == "hri"
+        if settings.hri:
+            views.append(Hri(self, settings.hri_cropped, known=given))
+        if settings.detections:
+            views.append(Detections(self))
+        self._views, self._given = views, HriFaces(self) if given else None
 
     def subscribe(self) -> None:
         """The camera's images, and what the views need."""
@@ -63,10 +74,16 @@ class SeeingNode(EstimatorNode[PipelineT]):
             view.listen()
         kind = CompressedImage if self.settings.image_transport == "compressed" else Image
         topic = image_topic(self, "image", self.settings.image_transport)
-        self.get_logger().info(f"ready, waiting for images on {self.newest('image', kind, topic, qos.LATEST_IMAGE)}")
+        given = self._given
+        topic = self.newest("image", kind, topic, qos.LATEST_IMAGE, hold=given.hold if given else None)
+        if given is not None:
+            given.listen()
+        self.get_logger().info(f"ready, waiting for images on {topic}")
 
     def deactivate(self) -> None:
         """Finish the image at work, then its views."""
+        if self._given is not None:
+            self._given.end()
         super().deactivate()
         for view in self._views:
             view.end()
@@ -76,6 +93,10 @@ class SeeingNode(EstimatorNode[PipelineT]):
         picture = self._picture(message)
         estimates = self.see(pipeline, picture, to_seconds(message.header.stamp))
         self.tell(pipeline, estimates, message.header, picture)
+
+    def given(self, picture: Picture, stamp_s: float) -> Sequence[tuple[str, Face]] | None:
+        """The faces in an image where somebody else finds them, for the pipeline; None where it does so itself."""
+        return None if self._given is None else self._given.faces_at(stamp_s, picture.shape[1], picture.shape[0])
 
     def tell(
         self, pipeline: PipelineT, estimates: Sequence[Estimate], header: Header, picture: Picture | None = None

@@ -15,6 +15,10 @@ from emotion_core.pipeline.facial import FacialConfig
 ROOT = Path(__file__).resolve().parents[2]
 NODE_FIELDS = {
     "image_transport": "raw",
+    "faces": "detector",
+    "hri": False,
+    "hri_cropped": False,
+    "detections": False,
     "autostart": True,
     "diagnostics_period_s": 1.0,
     "stale_warn_s": 2.0,
