@@ -99,6 +99,14 @@ class Face:
         (x0, y0), (x1, y1) = self.eyes
         return math.atan2(y1 - y0, x1 - x0)
 
+    def placed(self, factor: float, dx: float = 0.0, dy: float = 0.0) -> Face:
+        """The face in an image that is ``factor`` times as large, and whose corner then lies at (dx, dy)."""
+        eyes = self.eyes
+        if eyes is not None:
+            (x0, y0), (x1, y1) = eyes
+            eyes = (x0 * factor + dx, y0 * factor + dy), (x1 * factor + dx, y1 * factor + dy)
+        return Face(self.box.scaled(factor).moved(dx, dy), self.score, eyes)
+
 
 @dataclass(frozen=True)
 class EmotionEstimate:

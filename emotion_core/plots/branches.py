@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from emotion_core.errors import EmotionError
 from emotion_core.types import EmotionEstimate, Picture
 from emotion_core.vision.dial import draw_path
-from emotion_core.vision.draw import Rect, draw_estimates
+from emotion_core.vision.draw import draw_estimates, placed
 from emotion_core.vision.glyphs import blend_text, text_height, text_width
+from emotion_core.vision.heat import blend_heat
 from emotion_core.vision.palette import RGB, bgr, ink
+from emotion_core.vision.panel import Rect
 from emotion_core.vision.trace import TracePoint
 
 SIZE_PX = (1280, 720)
@@ -63,17 +65,6 @@ def letterbox(image: Picture, size: tuple[int, int]) -> tuple[Picture, float, tu
     canvas[:] = _GROUND
     canvas[y : y + high, x : x + wide] = cv2.resize(image, (wide, high), interpolation=how)
     return canvas, factor, (x, y)
-
-
-def placed(estimates: Sequence[EmotionEstimate], factor: float, offset: tuple[int, int]) -> list[EmotionEstimate]:
-    """The estimates with their faces where ``letterbox`` has put them."""
-    result = []
-    for estimate in estimates:
-        face = estimate.face
-        if face is not None:
-            face = replace(face, box=face.box.scaled(factor).moved(*offset), eyes=None)
-        result.append(replace(estimate, face=face))
-    return result
 
 
 def check_size(size: tuple[int, int]) -> None:
@@ -273,7 +264,8 @@ def _tile(reading: BranchReading, branch: int, side: int, unit: float) -> Pictur
     tile = np.asarray(cv2.resize(reading.crop, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
     if reading.saliency is not None:
         heat = cv2.resize(np.asarray(reading.saliency[branch], np.float32), (side, side))
-        tile = _overlay(tile, np.clip(heat, 0, 1))
+        grey = cv2.cvtColor(cv2.cvtColor(tile, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        tile = blend_heat(np.asarray(grey, np.uint8), np.clip(heat, 0, 1), 0.7)
     label = reading.estimate.labels[int(reading.probabilities[branch].argmax())]
     line = max(1, round(2 * unit))
     cv2.rectangle(tile, (line // 2, line // 2), (side - 1 - line // 2, side - 1 - line // 2), bgr(label), line)
@@ -283,14 +275,6 @@ def _tile(reading: BranchReading, branch: int, side: int, unit: float) -> Pictur
     cv2.rectangle(tile, *corner, bgr(label), cv2.FILLED)
     blend_text(tile, number, pad, pad // 2 + 1, size, ink(bgr(label)[::-1]))
     return tile
-
-
-def _overlay(tile: Picture, heat: NDArray[np.float32]) -> Picture:
-    """The face in grey, coloured where the map is high."""
-    grey = cv2.cvtColor(cv2.cvtColor(tile, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-    colours = cv2.applyColorMap(np.asarray(255 * heat, np.uint8), cv2.COLORMAP_INFERNO)
-    weight = 0.7 * heat[..., None]
-    return np.asarray((1 - weight) * grey + weight * colours, np.uint8)
 
 
 def _plane(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +12,15 @@ from emotion_core.audio.order import SoundCounts
 from emotion_core.errors import EmotionError
 from emotion_core.pipeline.audiovisual import AudiovisualConfig, AudiovisualPipeline
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
-from emotion_core.plots.branches import SIZE_PX, BranchReading, check_size, draw_branches, letterbox, placed
+from emotion_core.plots.branches import SIZE_PX, BranchReading, check_size, draw_branches, letterbox
+from emotion_core.plots.saliency import grad_cam, load_branches
 from emotion_core.plots.sound_strip import MIN_WIDTH_PX, SECONDS, SoundReading, draw_strip, strip_height
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.ensemble import EnsembleOutput
-from emotion_core.store.finding import find_model
 from emotion_core.types import EmotionEstimate, Picture
 from emotion_core.vision.crop import crop_face
-from emotion_core.vision.draw import draw_estimates
+from emotion_core.vision.draw import draw_estimates, placed
 from emotion_core.vision.trace import AffectTrace
-
-if TYPE_CHECKING:
-    from emotion_core.models.esr import Esr
 
 
 class Observer:
@@ -67,15 +64,15 @@ class Observer:
         if self._panel and self._size is not None:
             check_size(self._size)
         self._watched = _Watched(Classifier.load(model, threads=0))
-        self._network = _network(model, self._watched) if gradcam else None
+        self._network = load_branches(model, self._watched.card) if gradcam else None
         classifier = cast("Classifier", self._watched)
         self._senses: AudiovisualPipeline | None = None
         if voice_model is not None:
-            with_voice = AudiovisualConfig(model, detector, voice_model=voice_model)
+            with_voice = AudiovisualConfig(model=model, detector=detector, voice_model=voice_model)
             self._senses = AudiovisualPipeline(with_voice, classifier=classifier)
             self._pipeline = self._senses.facial
         else:
-            config = FacialConfig(model, detector)
+            config = FacialConfig(model=model, detector=detector)
             if stills:
                 config = replace(config, detection_size=640, max_faces=256, smoothing_s=0.0)
             self._pipeline = FacialPipeline(config, classifier=classifier)
@@ -184,8 +181,6 @@ class Observer:
         probabilities = output.branch_probabilities[i]
         saliency = None
         if self._network is not None:
-            from emotion_core.plots.saliency import grad_cam
-
             saliency = grad_cam(self._network, self._watched.faces[i : i + 1], probabilities.argmax(axis=1))[0]
         crop = crop_face(image, face, 240, self._pipeline.detector.framing)
         return BranchReading(self._estimates[i], probabilities, output.branch_affect[i], crop, saliency)
@@ -202,20 +197,3 @@ class _Watched:
     def __call__(self, faces: Any) -> EnsembleOutput:
         self.faces, self.output = faces, self._classifier(faces)
         return self.output
-
-
-def _network(model: str, watched: _Watched) -> Esr:
-    """The network with gradients; raises EmotionError where its weights are missing or other ones."""
-    from emotion_core.export.weights import load_network
-    from emotion_core.models.esr import Esr
-    from emotion_core.models.registry import read_entry
-
-    path = find_model(model).with_suffix(".safetensors")
-    if not path.is_file():
-        raise EmotionError(f"--gradcam takes the network's weights: expected {path}; the .onnx alone has no gradients")
-    network, card = load_network(path)
-    if not isinstance(network, Esr):
-        raise EmotionError(f"--gradcam explains the branches of an ESR, and {path} is {card.architecture['type']!r}")
-    if read_entry(card.architecture, path) != read_entry(watched.card.architecture, path):
-        raise EmotionError(f"{path} holds another network than the .onnx beside it: export it again")
-    return network

@@ -8,11 +8,38 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emotion_core.errors import EmotionError
+from emotion_core.store.card import ModelCard
+from emotion_core.store.finding import find_model
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from emotion_core.models.esr import Branch, Esr
+
+
+def load_branches(model: str, card: ModelCard) -> Esr:
+    """The network with gradients that an exported model was made from; takes torch.
+
+    Args:
+        model: name or path of the exported model; the weights are beside it.
+        card: of the exported model.
+
+    Raises:
+        EmotionError: there are no weights, or other ones.
+    """
+    from emotion_core.export.weights import load_network
+    from emotion_core.models.esr import Esr
+    from emotion_core.models.registry import read_entry
+
+    path = find_model(model).with_suffix(".safetensors")
+    if not path.is_file():
+        raise EmotionError(f"Grad-CAM takes the network's weights: expected {path}; the .onnx alone has no gradients")
+    network, found = load_network(path)
+    if not isinstance(network, Esr):
+        raise EmotionError(f"Grad-CAM explains the branches of an ESR, and {path} is {found.architecture['type']!r}")
+    if read_entry(found.architecture, path) != read_entry(card.architecture, path):
+        raise EmotionError(f"{path} holds another network than the .onnx beside it: export it again")
+    return network
 
 
 def grad_cam(model: Esr, faces: NDArray[np.float32], classes: ArrayLike | None = None) -> NDArray[np.float32]:

@@ -33,21 +33,38 @@ def crop_face(
         (height, width, 3) or (height, width) uint8, as the image.
     """
     high, wide = (size, size) if isinstance(size, int) else size
-    (frame_width, frame_height), roll = _frame(face, unit, framing)
-    scales = np.array([[wide / frame_width], [high / frame_height]])
-    turn = scales * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
-    centre = np.array(face.box.centre)
+    turn, centre = _turn(face, (high, wide), unit, framing)
+    scales = np.hypot(turn[:, 0], turn[:, 1])
     if max(scales) < 0.5:
-        image, turn, centre = _reduce(image, turn, centre, max(frame_width, frame_height))
-    # These are continuous coordinates, in which pixel i covers [i, i + 1]; OpenCV counts from pixel centres.
-    shift = turn @ (0.5 - centre) + np.array([wide, high]) / 2 - 0.5
+        image, turn, centre = _reduce(image, turn, centre, max(np.array([wide, high]) / scales))
     return cv2.warpAffine(  # type: ignore[return-value]
         image,
-        np.column_stack([turn, shift]),
+        _shifted(turn, centre, wide, high),
         (wide, high),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
+
+
+def crop_matrix(face: Face, size: tuple[int, int], unit: float, framing: Framing = FER2013) -> NDArray[np.float64]:
+    """(2, 3): leads from a pixel of the image to where ``crop_face`` puts it; both counted as OpenCV does."""
+    return _shifted(*_turn(face, size, unit, framing), size[1], size[0])
+
+
+def _turn(
+    face: Face, size: tuple[int, int], unit: float, framing: Framing
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(2, 2) turn and scale into the crop of (height, width), and the (2,) middle in the image."""
+    (frame_width, frame_height), roll = _frame(face, unit, framing)
+    scales = np.array([[size[1] / frame_width], [size[0] / frame_height]])
+    turn = scales * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+    return turn, np.array(face.box.centre)
+
+
+def _shifted(turn: NDArray[np.float64], centre: NDArray[np.float64], wide: int, high: int) -> NDArray[np.float64]:
+    # These are continuous coordinates, in which pixel i covers [i, i + 1]; OpenCV counts from pixel centres.
+    shift = turn @ (0.5 - centre) + np.array([wide, high]) / 2 - 0.5
+    return np.column_stack([turn, shift])
 
 
 def _frame(face: Face, unit: float, framing: Framing) -> tuple[tuple[float, float], float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import cv2
 
@@ -61,6 +62,11 @@ def draw_estimates(
         return canvas
     draw_panels(canvas, anchors, traces or {}, scale, taken + [rect for rect, _ in boxes])
     return canvas
+
+
+def placed(estimates: Sequence[EmotionEstimate], factor: float, offset: tuple[int, int]) -> list[EmotionEstimate]:
+    """The estimates with their faces where a picture has put them that was scaled by a factor, then moved (x, y)."""
+    return [e if e.face is None else replace(e, face=e.face.placed(factor, *offset)) for e in estimates]
 
 
 def draw_status(image: Picture, text: str) -> Picture:

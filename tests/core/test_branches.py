@@ -19,12 +19,12 @@ from emotion_core.plots.branches import (
     BranchReading,
     draw_branches,
     letterbox,
-    placed,
 )
-from emotion_core.vision.trace import AffectTrace
 from emotion_core.types import Box, EmotionEstimate, Face
+from emotion_core.vision.draw import placed
 from emotion_core.vision.glyphs import text_height, text_width
 from emotion_core.vision.palette import bgr
+from emotion_core.vision.trace import AffectTrace
 
 PROBABILITIES = (0.5, 0.0, 0.25, 0.125, 0.0, 0.0, 0.125, 0.0)
 
