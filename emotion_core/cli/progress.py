@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from emotion_core.training.events import Event, OnEvent
+
+_LINE_S = 10.0
+"""Where there is no terminal, a line tells of every ten seconds of the media."""
 
 
 @contextlib.contextmanager
@@ -45,3 +48,29 @@ def training_progress() -> Iterator[OnEvent]:
                 progress.update(bar, completed=event.share, description=text)
 
         yield show
+
+
+@contextlib.contextmanager
+def media_progress(length_s: float | None) -> Iterator[Callable[[float, int], None]]:
+    """A bar on a terminal, plain lines elsewhere; takes the time in the media and the frames processed."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("0 frames", total=length_s)
+            yield lambda stamp_s, count: bar.update(task, completed=stamp_s, description=f"{count} frames")
+        return
+    told = 0
+
+    def tell(stamp_s: float, count: int) -> None:
+        nonlocal told
+        if int(stamp_s / _LINE_S) > told:
+            told = int(stamp_s / _LINE_S)
+            of = f" of {length_s:.0f}" if length_s else ""
+            print(f"{stamp_s:.0f}{of} s, {count} frames", file=sys.stderr, flush=True)
+
+    yield tell

@@ -7,13 +7,13 @@ import contextlib
 import json
 import logging
 import math
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emotion_core.cli.video_table import SENSES, open_table
+from emotion_core.cli.progress import media_progress
+from emotion_core.cli.tally import Tally
+from emotion_core.cli.video_table import open_table
 from emotion_core.errors import EmotionError
 from emotion_core.media.sinks import PictureSink, Sink, VideoSink, WindowSink
 from emotion_core.store.files import user_path
@@ -23,10 +23,7 @@ from emotion_core.vision.detect import DETECTORS
 
 if TYPE_CHECKING:
     from emotion_core.media.frames import FrameSource
-    from emotion_core.types import EmotionEstimate, Picture
-
-_LINE_S = 10.0
-"""Where there is no terminal, a line tells of every ten seconds of the media."""
+    from emotion_core.types import Picture
 
 _LOG = logging.getLogger(__name__)
 
@@ -85,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     from emotion_core.plots.observer import Observer
 
     path = user_path(args.source)
-    tally, interrupted = _Tally(), False
+    tally, interrupted = Tally(), False
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_frames(args.source))
         folder = not source.is_live and path.is_dir()
@@ -109,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         stack.enter_context(contextlib.closing(sink))
         table = stack.enter_context(open_table(outputs.claim(args.csv, "--csv"), observer.labels)) if args.csv else None
         try:
-            with _progress(_length_s(args, source, stills, path)) as tell:
+            with media_progress(_length_s(args, source, stills, path)) as tell:
                 for index, stamp_s, image, name in _frames(source, files, names, folder and stills, tally):
                     if stamp_s >= args.duration and not stills:
                         break
@@ -163,7 +160,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _frames(
-    source: FrameSource, files: list[Path], names: list[str], one_by_one: bool, tally: _Tally
+    source: FrameSource, files: list[Path], names: list[str], one_by_one: bool, tally: Tally
 ) -> Iterator[tuple[int, float, Picture, str]]:
     """Index, time in seconds, picture and name of each frame; an end before its time is told, not raised."""
     from emotion_core.media.frames import STILLS_RATE_HZ
@@ -185,50 +182,6 @@ def _frames(
         if not tally.processed:
             raise
         _LOG.warning("%s", error)
-
-
-class _Tally:
-    """What has happened so far."""
-
-    def __init__(self) -> None:
-        self.frames = self.processed = self._failed = self._faces = 0
-        self._stamp_s, self._first = 0.0, ""
-        self._tracks: set[str] = set()
-        self._labels: Counter[str] = Counter()
-        self._senses: Counter[int] = Counter()
-
-    def add(self, estimates: Sequence[EmotionEstimate], stamp_s: float) -> None:
-        seen = sum(estimate.face is not None for estimate in estimates)
-        self.processed, self._faces, self._stamp_s = self.processed + 1, self._faces + seen, stamp_s
-        self._tracks |= {estimate.track_id for estimate in estimates if estimate.track_id}
-        self._labels.update(estimate.label for estimate in estimates)
-        self._senses.update(estimate.modalities for estimate in estimates)
-
-    def senses(self) -> dict[str, int]:
-        """Estimates by the senses that they come from."""
-        return {name: self._senses[bits] for bits, name in SENSES.items()}
-
-    def fail(self, error: Exception) -> None:
-        if not self._failed:
-            self._first = f"{error}" if isinstance(error, EmotionError) else f"{type(error).__name__}: {error}"
-            _LOG.warning("a frame is left out: %s", self._first)
-        self._failed += 1
-
-    def check(self, source: str, interrupted: bool) -> None:
-        """Raise EmotionError where nothing at all could be processed."""
-        if not self.processed and not interrupted:
-            raise EmotionError(f"{source}: expected frames, but all {self._failed} failed: {self._first}")
-
-    def report(self, skipped: int) -> dict[str, Any]:
-        return {
-            "frames": self.frames,
-            "processed": self.processed,
-            "bad": self._failed + skipped,
-            "seconds": round(self._stamp_s, 6),
-            "faces": self._faces,
-            "tracks": len(self._tracks),
-            "labels": dict(self._labels.most_common()),
-        }
 
 
 def _sentence(report: dict[str, Any]) -> str:
@@ -288,29 +241,3 @@ def _length_s(args: argparse.Namespace, source: FrameSource, stills: bool, path:
             length = (container.duration or math.inf) / 1e6
     length = min(length, args.duration)
     return length if math.isfinite(length) else None
-
-
-@contextlib.contextmanager
-def _progress(length_s: float | None) -> Iterator[Callable[[float, int], None]]:
-    """A bar on a terminal, plain lines elsewhere; takes the time in the media and the frames processed."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("0 frames", total=length_s)
-            yield lambda stamp_s, count: bar.update(task, completed=stamp_s, description=f"{count} frames")
-        return
-    told = 0
-
-    def tell(stamp_s: float, count: int) -> None:
-        nonlocal told
-        if int(stamp_s / _LINE_S) > told:
-            told = int(stamp_s / _LINE_S)
-            of = f" of {length_s:.0f}" if length_s else ""
-            print(f"{stamp_s:.0f}{of} s, {count} frames", file=sys.stderr, flush=True)
-
-    yield tell

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.audio.formats import FORMATS
+from emotion_core.audio.messages import CHUNK
 from emotion_core.errors import EmotionError
-from emotion_core.media.bag_sound import CHUNK
 from emotion_core.media.bag_types import PACKAGE
 from emotion_core.types import EmotionEstimate, Picture
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
+from emotion_core.audio.messages import DATA, DATA_INFO, DATA_STAMPED, SOUND_TYPES, SoundFormat, chunk_of
 from emotion_core.errors import EmotionError
 from emotion_core.media.bag_files import RawBag
-from emotion_core.media.bag_sound import DATA, DATA_STAMPED, INFO, SOUND_TYPES, SoundFormat, sound_of
 from emotion_core.media.bag_types import RawMessage, RawTopic, make_typestore
 from emotion_core.media.pixels import decode_compressed, decode_image
 from emotion_core.types import Picture
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 IMAGE_TYPES = (IMAGE, COMPRESSED)
+_SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -28,33 +29,34 @@ class BagSample:
     Attributes:
         topic: where it came.
         bag_ns: when it was recorded, nanoseconds.
-        stamp_ns: of its header, and this is the time that drives the pipelines, as in a node. Where it is zero, or
-            there is no header, the time at which a picture was recorded, or that at which a chunk of sound began if it
-            was recorded at its end.
+        stamp_s: of its header, in seconds, to the last bit as the nodes compute it: this is the time that drives the
+            pipelines. Where it is zero, or there is no header, the time at which the picture was recorded, or before
+            which the sound ended.
         frame_id: of its header.
     """
 
     topic: str
     bag_ns: int
-    stamp_ns: int
+    stamp_s: float
     frame_id: str
-
-    @property
-    def stamp_s(self) -> float:
-        """The stamp in seconds, to the last bit as the nodes compute it from a message."""
-        return self.stamp_ns // 1_000_000_000 + self.stamp_ns % 1_000_000_000 / 1_000_000_000
 
 
 @dataclass(frozen=True)
 class BagPicture(BagSample):
-    """A picture: (height, width, 3) uint8 BGR, read-only."""
+    """A picture.
 
+    Attributes:
+        stamp_ns: the stamp in nanoseconds.
+        image: (height, width, 3) uint8 BGR, read-only.
+    """
+
+    stamp_ns: int
     image: Picture
 
 
 @dataclass(frozen=True)
 class BagSound(BagSample):
-    """A chunk of sound: (n, channels) samples; the stamp is that of the first."""
+    """A chunk of sound: (n, channels) samples, rate in Hz; the stamp is that of the first sample."""
 
     sound: NDArray[Any]
     rate_hz: int
@@ -157,29 +159,22 @@ class BagReader:
 
     def _decode(self, message: RawMessage) -> Sample:
         content = self._message(message)
-        header = getattr(content, "header", None)
-        stamp_ns = 0 if header is None else header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
-        common = (
-            message.topic,
-            message.time_ns,
-            stamp_ns or message.time_ns,
-            "" if header is None else header.frame_id,
-        )
+        if message.type in SOUND_TYPES:
+            chunk = chunk_of(content, message.type, message.time_ns / _SECOND_NS, self._format)
+            return BagSound(message.topic, message.time_ns, chunk.stamp_s, chunk.frame_id, chunk.samples, chunk.rate_hz)
         if message.type == IMAGE:
             image = decode_image(
                 content.encoding, content.height, content.width, content.step, content.data, bool(content.is_bigendian)
             )
         elif message.type == COMPRESSED:
             image = decode_compressed(content.data, content.format)
-        elif message.type in SOUND_TYPES:
-            sound, rate_hz = sound_of(content, message.type, self._format)
-            heard = BagSound(*common, sound, rate_hz)
-            length_ns = len(sound) * 1_000_000_000 // rate_hz
-            return heard if stamp_ns else replace(heard, stamp_ns=message.time_ns - length_ns)
         else:
             raise EmotionError(f"expected pictures or sound, got {message.type}")
         image.setflags(write=False)
-        return BagPicture(*common, image)
+        stamp = content.header.stamp
+        stamp_ns = stamp.sec * _SECOND_NS + stamp.nanosec or message.time_ns
+        stamp_s = stamp_ns // _SECOND_NS + stamp_ns % _SECOND_NS / _SECOND_NS
+        return BagPicture(message.topic, message.time_ns, stamp_s, content.header.frame_id, stamp_ns, image)
 
     def _message(self, message: RawMessage) -> Any:
         try:
@@ -226,13 +221,13 @@ class BagReader:
         """What AudioInfo says about bytes that do not say it themselves; it is sent once, or now and then."""
         if self.audio is None or self.audio.type not in (DATA, DATA_STAMPED):
             return None
-        infos = [topic.name for topic in self.topics if topic.type == INFO]
+        infos = [topic.name for topic in self.topics if topic.type == DATA_INFO]
         beside = [name for name in infos if name.rpartition("/")[0] == self.audio.name.rpartition("/")[0]]
         found = beside or infos
         if len(found) != 1:
             raise EmotionError(
-                f"{self.path}: {self.audio.name} does not say what its bytes are: expected one topic of type {INFO} "
-                f"beside it, got {len(found)}; record it too, or choose the pictures alone"
+                f"{self.path}: {self.audio.name} does not say what its bytes are: expected one topic of type "
+                f"{DATA_INFO} beside it, got {len(found)}; record it too, or choose the pictures alone"
             )
         for message in self._bag.messages(found):
             return SoundFormat.of(self._message(message))
