@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from emotion_core.cli import video, video_table
+from emotion_core.cli import progress, video, video_table
 from emotion_core.errors import EmotionError
 from emotion_core.media.frames import open_frames
 from emotion_core.pipeline.facial import FacialPipeline
@@ -413,7 +413,7 @@ def test_a_full_disk_is_a_clear_error(photo, tmp_path, monkeypatch):
 
 
 def test_progress_in_lines(capsys):
-    with video._progress(25.0) as tell:
+    with progress.media_progress(25.0) as tell:
         for stamp in (0.0, 9.9, 10.0, 10.1, 24.9):
             tell(stamp, round(30 * stamp))
     assert capsys.readouterr().err.splitlines() == ["10 of 25 s, 300 frames", "25 of 25 s, 747 frames"]
