@@ -14,12 +14,18 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
+from std_srvs.srv import SetBool, Trigger
 
 from emotion_core.errors import EmotionError
 from emotion_core.parameters import CheckedConfig, parameter
-from emotion_ros import diagnostics, parameters, qos
+from emotion_ros import parameters, qos
+from emotion_ros.conversions import to_seconds
+from emotion_ros.diagnostics import InputHealth
+from emotion_ros.health import NodeHealth
 from emotion_ros.latest import Counts, LatestWorker
+from emotion_ros.limit import RateLimit
 from emotion_ros.managed import THROTTLE_S, ManagedNode, explain
+from emotion_ros.settings import SettingsLoader
 
 
 class Pipeline(Protocol):
@@ -29,8 +35,15 @@ class Pipeline(Protocol):
     def next_id(self) -> int:
         """Number of the next new person."""
 
-    def reconfigure(self, config: Any) -> None:
-        """Take over new settings."""
+    @property
+    def config(self) -> Any:
+        """The settings that count."""
+
+    def check(self, config: Any) -> bool:
+        """Whether new settings make it load something; raises EmotionError where they clearly cannot be."""
+
+    def prepare(self, config: Any) -> Callable[[], None]:
+        """Load what new settings need, in any thread; returns what takes them over, between two samples."""
 
     def reset(self) -> None:
         """Forget everybody."""
@@ -44,6 +57,9 @@ class EstimatorNodeConfig(CheckedConfig):
     """What concerns a node and not the estimation; raises EmotionError for a bad value."""
 
     autostart: bool = parameter(True, "Configure and activate at start, without a lifecycle manager.")
+    max_rate_hz: float = parameter(
+        0.0, "At most so many messages a second are worked on, by their stamps; 0 for all.", low=0.0, high=1000.0
+    )
     diagnostics_period_s: float = parameter(1.0, "Seconds between two messages on /diagnostics.", low=0.1, high=60.0)
     stale_warn_s: float = parameter(2.0, "Diagnostics warn after so many seconds without input.", low=0.1, high=3600.0)
     stale_error_s: float = parameter(
@@ -72,15 +88,11 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
 
     def __init__(self, name: str, **options: Any) -> None:
         self.pipeline: PipelineT | None = None
+        self.health = NodeHealth()
         self._first_id = 1
         self._worker: LatestWorker[tuple[Any, float]] | None = None
-        self._health: list[diagnostics.InputHealth] = []
-        self._lost: int | None
-        self._last_number: int | None
-        self._about: str
-        self._frame_id: str
-        self._flow: diagnostics.Flow
-        self._forget_counts()
+        self._loader: SettingsLoader | None = None
+        self._enabled = True
         super().__init__(name, **options)
         classes = (self.config_class, self.settings_class)
         try:
@@ -132,14 +144,17 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
         worker = self._worker
         assert worker is not None, "expected to be called in subscribe()"
         topic = self.resolve_topic_name(topic)
-        health = self._watch(noun, topic)
-        self._flow.noun, self._about, self._last_number = noun, f"{noun} on {topic}", None
+        health, limit = self._watch(noun, topic), RateLimit(self.settings.max_rate_hz)
+        self.health.work_on(noun, topic)
 
         def take(message: Any, info: Mapping[str, Any]) -> None:
             health.heard(time.monotonic())
-            self._count_lost(info.get("publication_sequence_number"), topic)
-            self._frame_id = message.header.frame_id or self._frame_id
+            self.health.number(info.get("publication_sequence_number"), lambda: self.count_publishers(topic) == 1)
+            self.health.frame_id = message.header.frame_id or self.health.frame_id
             self._stamp_if_unset(message)
+            if not limit.passes(to_seconds(message.header.stamp)):
+                self.health.limited += 1
+                return
             item = (message, time.monotonic())
             if hold is None:
                 worker.put(item)
@@ -162,12 +177,8 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
 
         self.input(kind, topic, take, profile)
 
-    def _watch(self, noun: str, topic: str) -> diagnostics.InputHealth:
-        settings, prefix = self.settings, f"{noun}_" if self._health else ""
-        now_s = time.monotonic()
-        health = diagnostics.InputHealth(noun, topic, settings.stale_warn_s, settings.stale_error_s, now_s, prefix)
-        self._health.append(health)
-        return health
+    def _watch(self, noun: str, topic: str) -> InputHealth:
+        return self.health.watch(noun, topic, self.settings.stale_warn_s, self.settings.stale_error_s)
 
     # ---- life ----------------------------------------------------------------------------------------------------
 
@@ -179,29 +190,40 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
             self.get_logger().info("waiting for a lifecycle manager")
 
     def configure(self) -> None:
-        """Load what estimates, advertise the topics, begin to report."""
-        self.settings = parameters.read(self, self.settings_class)
+        """Load what estimates, advertise topics and services, begin to report."""
+        self.settings, self._enabled = parameters.read(self, self.settings_class), True
         self.pipeline = self.make_pipeline(parameters.read(self, self.config_class), self._first_id)
-        about = self.describe(self.pipeline)
         self.advertise()
         self._diagnostics = self.output(DiagnosticArray, "/diagnostics", qos.ESTIMATES, always=True)
         self.timer(self.settings.diagnostics_period_s, self._publish_diagnostics)
-        self.get_logger().info(", ".join(f"{name} {value}" for name, value in about.items()))
+        self.service(SetBool, "~/set_enabled", self._set_enabled)
+        self.service(Trigger, "~/reset", self._reset)
+        self.loaded(self.pipeline)
 
     def activate(self) -> None:
         """Start the worker and subscribe."""
-        assert self.pipeline is not None
-        self.pipeline.reset()
+        pipeline = self.pipeline
+        assert pipeline is not None
+        wanted = parameters.read(self, self.config_class)
+        if wanted != pipeline.config:  # set while they could not be taken over any more
+            pipeline.prepare(wanted)()
+            self.loaded(pipeline)
+        pipeline.reset()
         self._worker = LatestWorker(self._work, self._failed)
+        self._loader = SettingsLoader(self, pipeline, self._worker, lambda: self.loaded(pipeline))
+        self._enabled = True
         self.subscribe()
 
     def deactivate(self) -> None:
         """Let the message at work finish; raises EmotionError when it takes too long."""
-        self._health.clear()
+        self.health.listen_no_more()
+        loader, self._loader = self._loader, None
+        if loader is not None:
+            loader.stop()
         worker, self._worker = self._worker, None
         if worker is not None:
             ended = worker.stop()
-            self._earlier += worker.counts()
+            self.health.earlier += worker.counts()
             if not ended:
                 raise EmotionError("the message at work has not been finished within 5 s")
 
@@ -209,14 +231,32 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
         """Give up what estimates; the next one goes on with the ids."""
         if self.pipeline is not None:
             self._first_id, self.pipeline = self.pipeline.next_id, None
-        self._forget_counts()
+        self.health = NodeHealth()
 
-    def _forget_counts(self) -> None:
-        self._earlier = Counts()
-        self._lost = self._last_number = None
-        self._unstamped = 0
-        self._about = self._frame_id = self._last_rejection = ""
-        self._flow, self._latency = diagnostics.Flow(), diagnostics.Latency()
+    def loaded(self, pipeline: PipelineT) -> None:
+        """Tell what estimates from now on: it was loaded, or something else was."""
+        self.get_logger().info(", ".join(f"{name} {value}" for name, value in self.describe(pipeline).items()))
+
+    def _set_enabled(self, request: SetBool.Request) -> str:
+        """Rest, or go on: as inactive as after ``deactivate``, without a change of state."""
+        if self.state != "active":
+            raise EmotionError(f"the node is {self.state}: only an active one can be enabled or disabled")
+        if request.data != self._enabled:
+            if request.data:
+                self.activate()
+            else:
+                self._end_work()
+            self._enabled = request.data
+        return "enabled" if self._enabled else "disabled: it listens to nothing"
+
+    def _reset(self, _: Trigger.Request) -> str:
+        pipeline, worker = self.pipeline, self._worker
+        assert pipeline is not None
+        if worker is None:
+            pipeline.reset()
+        else:
+            worker.soon(pipeline.reset, "reset")
+        return "everybody is forgotten"
 
     # ---- work ----------------------------------------------------------------------------------------------------
 
@@ -228,71 +268,54 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
         try:
             self.estimate(pipeline, message)
         except EmotionError as error:
-            self._last_rejection = str(error)
-            self.get_logger().warning(f"rejected the {self._about}: {error}", throttle_duration_sec=THROTTLE_S)
+            self.health.last_rejection = str(error)
+            self.get_logger().warning(f"rejected the {self.health.about}: {error}", throttle_duration_sec=THROTTLE_S)
             return False
         now_s = time.monotonic()
-        self._latency.add(now_s, now_s - received_s)
+        self.health.latency.add(now_s, now_s - received_s)
         return True
 
     def _failed(self, error: Exception) -> None:
         """A defect of ours, not of the message: say everything once in a while, and go on."""
-        self._last_rejection = f"{type(error).__name__}: {error}"
+        self.health.last_rejection = f"{type(error).__name__}: {error}"
         self.get_logger().error(
-            f"could not process the {self._about}: {explain(error)}", throttle_duration_sec=THROTTLE_S
+            f"could not process the {self.health.about}: {explain(error)}", throttle_duration_sec=THROTTLE_S
         )
-
-    def _count_lost(self, number: int | None, topic: str) -> None:
-        """Count what was overwritten or lost before it came here, by the numbers that the publisher gives."""
-        if number is None:
-            return
-        last, self._last_number, self._lost = self._last_number, number, self._lost or 0
-        # What several publishers number cannot be told apart.
-        if last is not None and number > last + 1 and self.count_publishers(topic) == 1:
-            self._lost += number - last - 1
 
     def _stamp_if_unset(self, message: Any) -> None:
         stamp = message.header.stamp
         if stamp.sec or stamp.nanosec:
             return
         message.header.stamp = self.get_clock().now().to_msg()
-        if not self._unstamped:
-            self.get_logger().warning(f"the {self._about} has no stamp: its time of arrival is taken from now on")
-        self._unstamped += 1
+        if not self.health.unstamped:
+            self.get_logger().warning(f"the {self.health.about} has no stamp: its time of arrival is taken from now on")
+        self.health.unstamped += 1
 
     def _change(self, config: Any) -> None:
-        """Hand new parameters over: to the worker, which applies them between two messages, where there is one."""
+        """Hand new parameters over, to be taken over between two messages; raises EmotionError to refuse them."""
         pipeline = self.pipeline
         if pipeline is None or not isinstance(config, self.config_class):
             return
-        if self._worker is None:
-            pipeline.reconfigure(config)
-        else:
-            self._worker.soon(lambda: self._apply(pipeline, config))
+        if self._loader is not None:
+            self._loader.change(config)
+            return
+        loads = pipeline.check(config)
+        pipeline.prepare(config)()
+        if loads:
+            self.loaded(pipeline)
 
-    def _apply(self, pipeline: PipelineT, config: Any) -> None:
-        try:
-            pipeline.reconfigure(config)
-        except EmotionError as error:
-            self.get_logger().error(f"the parameters that were set are not applied: {error}")
+    def notes(self) -> Mapping[str, Any]:
+        """What else to tell on /diagnostics."""
+        return {}
 
     def _publish_diagnostics(self) -> None:
         pipeline, worker = self.pipeline, self._worker
         if pipeline is None:
             return
-        now_s = time.monotonic()
-        counts = self._earlier + worker.counts() if worker is not None else self._earlier
-        notes: dict[str, Any] = {"unstamped": self._unstamped}
-        if self._last_rejection:
-            notes["last_rejection"] = self._last_rejection
-        reports = [
-            *(health.report(now_s) for health in self._health),
-            self._flow.report(now_s, counts, self._lost),
-            self._latency.report(now_s),
-            diagnostics.Report(values=notes | dict(self.describe(pipeline))),
-        ]
         name = self.get_fully_qualified_name().lstrip("/")
-        fine = "inactive" if worker is None else "estimating"
-        message = DiagnosticArray(status=[diagnostics.status(name, self._frame_id or name, fine, reports)])
+        fine = "estimating" if worker is not None else "inactive" if self._enabled else "disabled"
+        counts = worker.counts() if worker is not None else Counts()
+        status = self.health.status(name, fine, counts, {**self.notes(), **self.describe(pipeline)})
+        message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)

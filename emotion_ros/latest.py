@@ -30,16 +30,19 @@ class LatestWorker(Generic[Item]):
     Args:
         work: returns whether the item could be used; an exception is passed to ``failed`` and the thread goes on.
         failed: told about an exception of ``work`` (the item counts as rejected) or of an action handed to ``soon``.
+        name: of the thread.
     """
 
-    def __init__(self, work: Callable[[Item], bool], failed: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, work: Callable[[Item], bool], failed: Callable[[Exception], None], name: str = "latest"
+    ) -> None:
         self._work, self._failed = work, failed
         self._condition = threading.Condition()
         self._waiting: Item | None = None
-        self._action: Callable[[], None] | None = None
+        self._actions: dict[str, Callable[[], None]] = {}
         self._stopping = False
         self._counts = Counts()
-        self._thread = threading.Thread(target=self._run, name="latest", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, item: Item) -> None:
@@ -60,13 +63,14 @@ class LatestWorker(Generic[Item]):
             self._counts.received += 1
             self._counts.dropped += 1
 
-    def soon(self, action: Callable[[], None]) -> None:
-        """Have the thread run an action between two items; a later action takes the place of one that still waits.
+    def soon(self, action: Callable[[], None], name: str = "") -> None:
+        """Have the thread run an action between two items; it takes the place of one of its name that still waits.
 
-        An action that waits when the worker is stopped is still run.
+        Actions that wait when the worker is stopped are still run.
         """
         with self._condition:
-            self._action = action
+            self._actions.pop(name, None)
+            self._actions[name] = action
             self._condition.notify()
 
     def counts(self) -> Counts:
@@ -94,12 +98,12 @@ class LatestWorker(Generic[Item]):
     def _run(self) -> None:
         while True:
             with self._condition:
-                while self._waiting is None and self._action is None and not self._stopping:
+                while self._waiting is None and not self._actions and not self._stopping:
                     self._condition.wait()
                 item, self._waiting = self._waiting, None
-                action, self._action = self._action, None
+                actions, self._actions = self._actions, {}
                 ending = self._stopping
-            if action is not None:
+            for action in actions.values():
                 self._attempt(action)
             if item is not None:
                 usable = self._attempt(lambda item=item: self._work(item)) is True  # type: ignore[misc]

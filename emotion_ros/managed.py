@@ -12,6 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
+from rclpy.service import Service
 from rclpy.subscription import Subscription
 
 from emotion_core.errors import EmotionError
@@ -46,6 +47,7 @@ class ManagedNode(LifecycleNode, ABC):
         self._inputs: list[Subscription] = []
         self._outputs: list[Publisher] = []
         self._steady_timers: list[Any] = []
+        self._answerers: list[Service] = []
         self.failure: Exception | None = None
         """Why the last transition failed."""
         super().__init__(name, **options)
@@ -107,6 +109,31 @@ class ManagedNode(LifecycleNode, ABC):
         """Call it until cleanup, by a clock that goes on: a simulated one may stand still."""
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._steady_timers.append(self.create_timer(period_s, self._guarded(callback), clock=clock))
+
+    def service(self, kind: type, name: str, answer: Callable[[Any], str]) -> None:
+        """Answer requests until cleanup.
+
+        Args:
+            kind: of service; its response has ``success`` and ``message``.
+            name: of the service.
+            answer: gets the request and returns what to say; EmotionError says why it cannot be done.
+        """
+
+        def reply(request: Any, response: Any) -> Any:
+            try:
+                response.message, response.success = answer(request), True
+            except Exception as error:
+                response.message, response.success = str(error), False
+                if not isinstance(error, EmotionError):
+                    self.get_logger().error(f"a service failed: {explain(error)}", throttle_duration_sec=THROTTLE_S)
+            return response
+
+        self._answerers.append(self.create_service(kind, name, reply))
+
+    @property
+    def state(self) -> str:
+        """Where in its life the node is: unconfigured, inactive, active, finalized, or a transition's name."""
+        return str(self._state_machine.current_state[1])
 
     # ---- life ----------------------------------------------------------------------------------------------------
 
@@ -182,6 +209,8 @@ class ManagedNode(LifecycleNode, ABC):
         self._quieten()
         while self._steady_timers:
             self.destroy_timer(self._steady_timers.pop())
+        while self._answerers:
+            self.destroy_service(self._answerers.pop())
         while self._outputs:
             self.destroy_lifecycle_publisher(self._outputs.pop())  # type: ignore[arg-type]  # takes either kind
         self.forget()
@@ -206,9 +235,8 @@ class ManagedNode(LifecycleNode, ABC):
                 return change(request, response)
             except Exception as error:  # rclpy raises what rcl refuses
                 wanted = request.transition.label or request.transition.id
-                state = self._state_machine.current_state[1]
                 reason = str(error).partition(", at ")[0]
-                self.get_logger().warning(f"no transition {wanted} from the state {state}: {reason}")
+                self.get_logger().warning(f"no transition {wanted} from the state {self.state}: {reason}")
                 response.success = False
                 return response
 

@@ -101,6 +101,18 @@ def test_an_action_runs_between_two_items_in_the_worker_s_thread() -> None:
     assert did == ["latest", "at the end"]
 
 
+def test_actions_of_different_names_do_not_displace_each_other() -> None:
+    desk, did = Desk(), []
+    worker: LatestWorker[int] = LatestWorker(desk.work, lambda _: None)
+    worker.put(1)
+    wait(lambda: desk.begun == [1])
+    for name, what in (("settings", 1), ("reset", 2), ("settings", 3)):
+        worker.soon(lambda what=what: did.append(what), name)
+    desk.let.release()
+    assert worker.stop()
+    assert did == [2, 3]
+
+
 def test_an_action_that_fails_is_told_and_costs_no_item() -> None:
     told: list[str] = []
     worker: LatestWorker[int] = LatestWorker(lambda _: True, lambda error: told.append(repr(error)))

@@ -31,6 +31,7 @@ class EchoConfig(CheckedConfig):
     model: str = parameter("echo", "What repeats it.")
     times: float = parameter(1.0, "How often it is repeated.", low=0.0, high=9.0, read_only=False)
     word: str = parameter("yes", "What is repeated.", read_only=False)
+    voice: str = parameter("deep", "In which it is repeated; each is loaded.", read_only=False)
 
 
 class Echo:
@@ -43,10 +44,18 @@ class Echo:
             raise ZeroDivisionError("a defect")
         self.config, self.next_id, self.resets = config, next_id, 0
 
-    def reconfigure(self, config: EchoConfig) -> None:
+    def check(self, config: EchoConfig) -> bool:
+        return config.voice != self.config.voice
+
+    def prepare(self, config: EchoConfig) -> Callable[[], None]:
         if config.word == "no":
             raise EmotionError("the word no cannot be repeated")
-        self.config = config
+        if config.voice != self.config.voice:
+            self.load(config.voice)
+        return lambda: setattr(self, "config", config)
+
+    def load(self, voice: str) -> None:
+        """Takes as long as a test wants."""
 
     def reset(self) -> None:
         self.resets += 1

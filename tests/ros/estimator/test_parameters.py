@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -60,14 +61,62 @@ def test_what_is_refused_changes_nothing(bench: Any, capfd: Any) -> None:
     assert not echo.set(times=5.0, model="second")[0]  # all or nothing
     assert not echo.set(times=10.0)[0]
     assert echo.ask() == "yes 1.0"
-    assert echo.set(word="no") == (True, "")  # the worker finds out, and goes on as before
+    assert echo.set(word="no") == (False, "the word no cannot be repeated")
     assert echo.ask() == "yes 1.0"
-    said = "the parameters that were set are not applied: the word no cannot be repeated"
-    assert capfd.readouterr().err.count(said) == 1
-    assert echo.set(word="yes") == (True, "")
     echo.node.trigger_deactivate()
     assert echo.set(word="no") == (False, "the word no cannot be repeated")
     assert echo.get("word").string_value == "yes"
+
+
+def test_what_must_be_loaded_is_loaded_while_messages_are_worked_on(bench: Any) -> None:
+    echo = bench()
+    echo.node.start()
+    echo.connect()
+    loading, go_on = threading.Event(), threading.Event()
+
+    def load(voice: str) -> None:
+        loading.set()
+        assert go_on.wait(20)
+
+    echo.node.pipeline.load = load
+    assert echo.set(voice="high") == (True, "")
+    assert loading.wait(20)
+    assert [echo.ask() for _ in range(3)] == ["yes 1.0"] * 3  # nobody waits for it
+    assert echo.set(times=2.0) == (True, "")  # and what is set meanwhile is not lost
+    go_on.set()
+    assert echo.spin(lambda: echo.node.pipeline.config.voice == "high" and echo.node.pipeline.config.times == 2.0)
+    assert echo.ask() == "yes 2.0"
+    assert echo.node._worker.counts().dropped == 0
+
+
+def test_what_cannot_be_loaded_leaves_the_former_value(bench: Any, capfd: Any) -> None:
+    echo = bench()
+    echo.node.start()
+    echo.connect()
+
+    def load(voice: str) -> None:
+        raise EmotionError(f"there is no voice {voice}")
+
+    echo.node.pipeline.load = load
+    assert echo.set(voice="high") == (True, "")
+    assert echo.spin(lambda: echo.get("voice").string_value == "deep")
+    assert capfd.readouterr().err.count("are not applied: there is no voice high") == 1
+    assert echo.ask() == "yes 1.0"
+
+
+def test_what_was_set_while_it_was_ended_counts_when_it_goes_on(bench: Any) -> None:
+    echo = bench()
+    echo.node.start()
+    loading, go_on = threading.Event(), threading.Event()
+    echo.node.pipeline.load = lambda voice: (loading.set(), go_on.wait(20))
+    assert echo.set(voice="high") == (True, "")
+    assert loading.wait(20)
+    assert echo.set(voice="hoarse") == (True, "")  # it waits, and is dropped with its thread
+    threading.Timer(0.2, go_on.set).start()
+    echo.node.trigger_deactivate()
+    echo.node.pipeline.load = lambda voice: None
+    echo.node.trigger_activate()
+    assert echo.node.pipeline.config.voice == "hoarse"
 
 
 @pytest.mark.parametrize(
