@@ -1,21 +1,22 @@
-"""``python -m emotion_ros NAME``: the process of a node, from its first moment.
+"""``python -m emotion_ros NAME``: the process of a node, from its first moment; ``run --config FILE``: that of several.
 
-It loads the node only after it has settled what Ctrl-C means, and answers --help without starting anything.
+It loads nodes only after it has settled what Ctrl-C means, and answers --help without starting anything.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 from emotion_core.cli.mistakes import escape_unprintable
+from emotion_ros.signals import await_handlers
 
 SUFFIX = "_node"
+SEVERAL = "run"
 
 
 def names() -> list[str]:
@@ -28,30 +29,27 @@ def names() -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a node; returns its exit code, 2 for arguments that neither it nor ROS knows."""
-    # Until the node listens to signals itself, Ctrl-C ends this process and says nothing. Who started it may have had
-    # the signal wait until here.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    await_handlers()
     escape_unprintable()
     argv = list(sys.argv[1:] if argv is None else argv)
-    known = names()
-    if not argv or argv[0] not in known:
+    known, several = names(), argv[:1] == [SEVERAL]
+    if not argv or argv[0] not in (*known, SEVERAL):
         parser = argparse.ArgumentParser(prog="python -m emotion_ros", description="Run a ROS 2 node.")
         parser.add_argument("name", choices=known, help="which node; NAME --help tells more")
         parser.parse_args(argv[:1])
         return 2  # not reached: argparse ends the process
     name, ours = argv[0], without_ros(argv[1:])
-    if ours and ours[0] not in ("-h", "--help"):
+    if ours and ours[0] not in ("-h", "--help") and not several:
         text = f"expected --help or --ros-args …, got {' '.join(ours)}"
         print(f"{name}: error: {text}: parameters are set with --ros-args -p name:=value", file=sys.stderr)
         return 2
     try:
-        module = importlib.import_module(f"emotion_ros.{name}{SUFFIX}")
+        module = importlib.import_module("emotion_ros.composed" if several else f"emotion_ros.{name}{SUFFIX}")
     except ModuleNotFoundError as error:
         advice = "start with scripts/run, or source the workspace's install/setup.bash first"
         print(f"{name}: error: {error}: {advice}", file=sys.stderr)
         return 2
-    if ours:
+    if ours and not several:
         print(description(name, module))
         return 0
     return int(module.main([name, *argv[1:]]))

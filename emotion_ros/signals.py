@@ -14,6 +14,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 REPEATED_S = 1.0
 
 
+def await_handlers() -> None:
+    """Until the process sets handlers of its own, Ctrl-C ends it and says nothing.
+
+    Who started it may have had the signal wait until here.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 class StopSignals:
     """From when it is made, signals set ``stop``; one that comes later than REPEATED_S after the first is deadly."""
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from emotion_core.errors import EmotionError
 
@@ -42,15 +43,24 @@ def run(args: argparse.Namespace) -> int:
     if args.name is None and args.help:
         args.print_help()
         return 0
+    need_ros()
+    if args.name not in names():
+        got = "none" if args.name is None else repr(args.name)
+        raise EmotionError(f"expected the name of a node, one of {', '.join(names())}, got {got}")
+    become(args.name, *(["--help"] if args.help else args.rest))
+
+
+def need_ros() -> None:
+    """Raise EmotionError where there is no ROS 2 with this package."""
     advice = "start with scripts/run, or source the workspace's install/setup.bash first"
     for module in ("emotion_ros", "rclpy", "emotion_perception"):
         if importlib.util.find_spec(module) is None:
             raise EmotionError(f"{module} cannot be imported: {advice}")
-    if args.name not in names():
-        got = "none" if args.name is None else repr(args.name)
-        raise EmotionError(f"expected the name of a node, one of {', '.join(names())}, got {got}")
+
+
+def become(*arguments: str) -> NoReturn:
+    """Go on as the process ``python -m emotion_ros`` with these arguments."""
     sys.stdout.flush()
-    rest = ["--help"] if args.help else args.rest
-    # From here until the node's process has settled what Ctrl-C means, it waits: Python would give a traceback.
+    # From here until that process has settled what Ctrl-C means, it waits: Python would give a traceback.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    os.execv(sys.executable, [sys.executable, "-m", "emotion_ros", args.name, *rest])
+    os.execv(sys.executable, [sys.executable, "-m", "emotion_ros", *arguments])
