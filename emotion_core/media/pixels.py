@@ -21,6 +21,8 @@ from emotion_core.types import Picture
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview | array[int] | NDArray[np.uint8]"
 
+_DEPTHS = ("16UC1", "mono16", "32FC1")
+
 MAX_SIDE_PX = 16384
 MAX_PIXELS = 100_000_000
 """More than any camera has: a header beyond is a mistake, and believing it would fill the memory."""
@@ -117,6 +119,39 @@ def decode_image(
         EmotionError: the encoding is unknown, the header contradicts itself or the data, or float values are
             not finite or not in [0, 1].
     """
+    layout, values = _values(encoding, height, width, step, data, is_bigendian)
+    if values.itemsize > 1:
+        values = np.require(values, values.dtype.newbyteorder("="), ["C", "A"])  # as OpenCV wants it
+    return _to_bgr(encoding, layout, values)
+
+
+def decode_depth(
+    encoding: str, height: int, width: int, step: int, data: Buffer, is_bigendian: bool = False
+) -> NDArray[Any]:
+    """The depths in an image message, which REP-118 describes; nothing is converted, for few of them are looked at.
+
+    Args:
+        encoding: 16UC1 (or mono16) for millimetres, 32FC1 for metres.
+        height, width, step, data, is_bigendian: as for ``decode_image``.
+
+    Returns:
+        (height, width) uint16 or float32 in the message's order of bytes, a view of ``data``.
+
+    Raises:
+        EmotionError: the encoding is another, or the header contradicts itself or the data.
+    """
+    if encoding not in _DEPTHS:
+        raise EmotionError(
+            f"expected a depth image in 16UC1 (millimetres) or 32FC1 (metres), got {encoding!r:.40}: "
+            "the topic must be one that a depth camera publishes, uncompressed"
+        )
+    return _values(encoding, height, width, step, data, is_bigendian)[1]
+
+
+def _values(
+    encoding: str, height: int, width: int, step: int, data: Buffer, is_bigendian: bool
+) -> tuple[_Layout, NDArray[Any]]:
+    """How an image message lies in memory, and a view (rows, width) or (rows, width, channels) of its values."""
     layout = _LAYOUTS.get(encoding)
     if layout is None:
         raise EmotionError(f"unknown image encoding {encoding!r:.40}: expected one of {', '.join(ENCODINGS)}")
@@ -137,10 +172,7 @@ def decode_image(
     strides: tuple[int, ...] = (step, layout.channels * kind.itemsize)
     if layout.channels > 1:
         shape, strides = (*shape, layout.channels), (*strides, kind.itemsize)
-    values: NDArray[Any] = np.ndarray(shape, kind.newbyteorder(">" if is_bigendian else "<"), flat, 0, strides)
-    if kind.itemsize > 1:
-        values = np.require(values, kind, ["C", "A"])  # OpenCV wants native byte order and whole strides
-    return _to_bgr(encoding, layout, values)
+    return layout, np.ndarray(shape, kind.newbyteorder(">" if is_bigendian else "<"), flat, 0, strides)
 
 
 def _check_size(width: int, height: int) -> None:

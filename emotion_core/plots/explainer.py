@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -74,3 +75,11 @@ class Explainer:
         for estimate, heat in zip(placed(seen, factor, (0, 0)), heats, strict=True):
             if estimate.face is not None:
                 draw_heat(canvas, estimate.face, heat, unit, framing)
+
+
+def one_thread() -> None:
+    """From now on torch computes in the thread that asks it, in all of this process; without torch nothing happens."""
+    with contextlib.suppress(ImportError):
+        import torch
+
+        torch.set_num_threads(1)
