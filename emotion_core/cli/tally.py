@@ -36,6 +36,10 @@ class Tally:
         seen = sum(estimate.face is not None for estimate in estimates)
         self.processed, self._faces, self._stamp_s = self.processed + 1, self._faces + seen, stamp_s
         self._tracks |= {estimate.track_id for estimate in estimates if estimate.track_id}
+        self.hear(estimates)
+
+    def hear(self, estimates: Sequence[EmotionEstimate]) -> None:
+        """Count estimates that belong to no frame."""
         self._labels.update(estimate.label for estimate in estimates)
         self._senses.update(estimate.modalities for estimate in estimates)
 
@@ -66,3 +70,20 @@ class Tally:
             "tracks": len(self._tracks),
             "labels": dict(self._labels.most_common()),
         }
+
+
+def sentence(report: dict[str, Any], outputs: Sequence[str]) -> str:
+    """The report for people.
+
+    Args:
+        report: of ``Tally.report``, with the ``source``, and ``senses`` where something was heard.
+        outputs: keys of it that name what was written, if it was.
+    """
+    labels = ", ".join(f"{label} {count}" for label, count in report["labels"].items()) or "nobody"
+    bad = f", {report['bad']} bad" if report["bad"] else ""
+    if "senses" in report:
+        labels += f" (from {', '.join(f'{name} {count}' for name, count in report['senses'].items())})"
+    written = ", ".join(str(report[name]) for name in outputs if report[name])
+    return f"{report['source']}: {report['processed']} of {report['frames']} frames processed{bad}; seen: {labels}" + (
+        f"; wrote {written}" if written else ""
+    )

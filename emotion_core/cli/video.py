@@ -9,10 +9,11 @@ import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from emotion_core.cli.arguments import count, seconds
 from emotion_core.cli.progress import media_progress
-from emotion_core.cli.tally import Tally
+from emotion_core.cli.tally import Tally, sentence
 from emotion_core.cli.video_table import open_table
 from emotion_core.errors import EmotionError
 from emotion_core.media.sinks import PictureSink, Sink, VideoSink, WindowSink
@@ -60,7 +61,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="write a row for each frame, face and member of the ensemble, with --audio also for voice and both",
     )
-    parser.add_argument("--every", type=_count, default=1, metavar="N", help="process each Nth frame (default: all)")
+    parser.add_argument("--every", type=count, default=1, metavar="N", help="process each Nth frame (default: all)")
     parser.add_argument("--branches", action="store_true", help="show beside the frame what each branch says")
     parser.add_argument(
         "--gradcam",
@@ -70,7 +71,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--size", type=_size, metavar="WxH", help="of the result (default: the frame's; 1280x720 with branches)"
     )
-    parser.add_argument("--duration", type=_seconds, default=math.inf, metavar="S", help="stop after S seconds")
+    parser.add_argument("--duration", type=seconds, default=math.inf, metavar="S", help="stop after S seconds")
     parser.add_argument("--json", action="store_true", help="print a JSON line about the run at its end")
     parser.set_defaults(run=run)
 
@@ -135,21 +136,8 @@ def run(args: argparse.Namespace) -> int:
         report |= tally.report(source.skipped) | {"written": sink.written, "out": args.out, "csv": args.csv}
         if sound is not None:
             report |= sound.report(observer) | {"senses": tally.senses()}
-    print(json.dumps(report) if args.json else _sentence(report))
+    print(json.dumps(report) if args.json else sentence(report, ("out", "csv")))
     return 130 if interrupted and not source.is_live else 0
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < (value := float(text)) < math.inf:
-            return value
-    raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -182,17 +170,6 @@ def _frames(
         if not tally.processed:
             raise
         _LOG.warning("%s", error)
-
-
-def _sentence(report: dict[str, Any]) -> str:
-    labels = ", ".join(f"{label} {count}" for label, count in report["labels"].items()) or "nobody"
-    bad = f", {report['bad']} bad" if report["bad"] else ""
-    if "senses" in report:
-        labels += f" (from {', '.join(f'{name} {count}' for name, count in report['senses'].items())})"
-    written = ", ".join(str(report[name]) for name in ("out", "csv") if report[name])
-    return f"{report['source']}: {report['processed']} of {report['frames']} frames processed{bad}; seen: {labels}" + (
-        f"; wrote {written}" if written else ""
-    )
 
 
 def _sink(

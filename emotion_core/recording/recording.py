@@ -32,6 +32,7 @@ COLUMNS_BEFORE = (
 )
 COLUMNS_AFTER = ("valence", "arousal", "latency_ms", "model")
 PERCENTILES = (50, 95, 99)
+_BOX = ("x", "y", "width", "height")
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Recording:
         Args:
             stamp_s: when it was taken.
             estimates: of everybody in it, none for an empty one.
-            received_s: when the estimates arrived, by the clock that the stamp is from.
+            received_s: when the estimates arrived, by the clock that the stamp is from; NaN where nobody waited.
         """
         self._frames.append(_Frame(stamp_s, 1e3 * (received_s - stamp_s), tuple(estimates)))
         self._earliest_s, self._latest_s = min(self._earliest_s, stamp_s), max(self._latest_s, stamp_s)
@@ -159,8 +160,8 @@ class Recording:
 
     @property
     def latency_ms(self) -> list[tuple[float, float]]:
-        """(stamp in seconds, latency in milliseconds) of every frame."""
-        return [(frame.stamp_s, frame.latency_ms) for frame in self._frames]
+        """(stamp in seconds, latency in milliseconds) of every frame of which it is known."""
+        return [(frame.stamp_s, frame.latency_ms) for frame in self._frames if not math.isnan(frame.latency_ms)]
 
     def summary(
         self, node: NodeReport | None = None, video: tuple[int, int] = (0, 0), files: Sequence[str] = ()
@@ -178,7 +179,7 @@ class Recording:
             for label in dict.fromkeys(estimate.label for estimate in frame.estimates):
                 shown[label] = shown.get(label, 0) + 1
         order = sorted(shown.items(), key=lambda item: -item[1])
-        latency = [frame.latency_ms for frame in self._frames]
+        latency = [latency_ms for _, latency_ms in self.latency_ms]
         values = np.percentile(latency, PERCENTILES).tolist() if latency else []
         return Summary(
             frames=frames,
@@ -207,34 +208,42 @@ class Recording:
             writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
             writer.writeheader()
             for frame in self._frames:
-                common = {"stamp_s": f"{frame.stamp_s:.6f}", "latency_ms": f"{frame.latency_ms:.3f}"}
+                common = {"stamp_s": f"{frame.stamp_s:.6f}"}
+                if not math.isnan(frame.latency_ms):
+                    common["latency_ms"] = f"{frame.latency_ms:.3f}"
                 for estimate in frame.estimates:
                     writer.writerow(common | _fields(estimate))
                 if not frame.estimates:
                     writer.writerow(common)
 
 
-def _number(value: float, digits: int) -> str:
-    return "" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _fields(estimate: EmotionEstimate) -> dict[str, str]:
-    result = {
+def values_of(estimate: EmotionEstimate) -> dict[str, str | float]:
+    """An estimate by the columns of a table: COLUMNS_BEFORE without the stamp, ``p_<label>``, COLUMNS_AFTER without the
+    latency; what it has no value for is left out."""
+    result: dict[str, str | float] = {
         "track_id": estimate.track_id,
         "label": estimate.label,
-        "confidence": _number(estimate.confidence, 6),
-        "valence": _number(estimate.valence, 6),
-        "arousal": _number(estimate.arousal, 6),
+        "confidence": estimate.confidence,
+        "valence": estimate.valence,
+        "arousal": estimate.arousal,
         "model": estimate.model,
     }
     if estimate.face is not None:
         box = estimate.face.box
-        for name in ("x", "y", "width", "height"):
-            result[name] = f"{getattr(box, name):.10g}"
-        result["detection_score"] = _number(estimate.face.score, 6)
-    for label, p in zip(estimate.labels, estimate.probabilities, strict=True):
-        result[f"p_{label}"] = _number(p, 6)
-    return result
+        result |= {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
+        result["detection_score"] = estimate.face.score
+    result |= {f"p_{label}": p for label, p in zip(estimate.labels, estimate.probabilities, strict=True)}
+    return {name: value for name, value in result.items() if value == value}  # NaN is no value
+
+
+def _fields(estimate: EmotionEstimate) -> dict[str, str]:
+    return {name: _text(name, value) for name, value in values_of(estimate).items()}
+
+
+def _text(name: str, value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:.10g}" if name in _BOX else f"{value:.6f}"
 
 
 def summary_table(summary: Summary) -> Table:
