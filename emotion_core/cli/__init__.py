@@ -21,6 +21,8 @@ examples:
   emotion infer photo.jpg                       what do the faces in a photo show?
   emotion video clip.mp4 --branches --out seen.mp4
   emotion node facial                           run the ROS 2 node on the topic `image`
+  emotion run --config robot.yaml               run several nodes in one process
+  emotion replay bag --output estimates.mcap    what does a recorded bag show?
   emotion models                                which models are here, and how good are they?
   emotion bench                                 how fast are the networks on this machine?
   emotion download yunet                        get the better one of the face detectors
@@ -50,7 +52,20 @@ class _Plugin(argparse.Action):
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all subcommands."""
     # Here, where main() awaits Ctrl-C: what they import takes a part of a second.
-    from emotion_core.cli import bench, download, eval, export, infer, models, node, prepare, train, video
+    from emotion_core.cli import (
+        bench,
+        download,
+        eval,
+        export,
+        infer,
+        models,
+        node,
+        prepare,
+        replay,
+        run,
+        train,
+        video,
+    )
 
     parser = _Parser(
         prog="emotion",
@@ -66,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="import a file, or a module by its name, that registers architectures and datasets (before COMMAND)",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (infer, video, eval, prepare, train, export, bench, models, download, node):
+    for module in (infer, video, eval, prepare, train, export, bench, models, download, node, replay, run):
         module.add(commands)
     return parser
 
@@ -78,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parser = build_parser()
         args, rest = parser.parse_known_args(argv)
-        if rest and args.command != "node":
+        if rest and args.command not in ("node", "run"):
             parser.prog += f" {args.command}"
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         _refuse_empty(vars(args))
