@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from emotion_core.errors import EmotionError
-from emotion_core.media.sound import Chunk, SoundSource
+from emotion_core.media.in_step import SoundInStep
 
 if TYPE_CHECKING:
     from emotion_core.plots.observer import Observer
@@ -18,23 +18,18 @@ class PlayedSound:
     """A file's sound, heard in step with the frames."""
 
     def __init__(self, path: str) -> None:
-        self._source = SoundSource(path)
-        self._chunks = iter(self._source)
-        self._next: Chunk | None = next(self._chunks, None)
-        if self._next is None:
-            raise EmotionError(f"{path}: expected sound, but the sound track is empty or damaged")
+        self._sound = SoundInStep(path)
 
     def play(self, observer: Observer, until_s: float) -> None:
         """Hear all that has begun at a time; a chunk that is none is counted."""
-        while self._next is not None and self._next.stamp_s <= until_s:
+        for chunk in self._sound.until(until_s):
             with contextlib.suppress(EmotionError):
-                observer.hear(self._next.sound, self._next.rate_hz, self._next.stamp_s)
-            self._next = next(self._chunks, None)
+                observer.hear(chunk.sound, chunk.rate_hz, chunk.stamp_s)
 
     def report(self, observer: Observer) -> dict[str, Any]:
         """What was wrong with it."""
         counts = observer.sound_counts
-        return {"sound": {**(asdict(counts) if counts else {}), "skipped": self._source.skipped}}
+        return {"sound": {**(asdict(counts) if counts else {}), "skipped": self._sound.skipped}}
 
 
 def open_sound(args: argparse.Namespace, no_video: bool) -> PlayedSound | None:

@@ -1,0 +1,1 @@
+"""Estimates of any number of recordings: one Parquet file for each, one index of all."""
