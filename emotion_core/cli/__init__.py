@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser with all subcommands."""
     # Here, where main() awaits Ctrl-C: what they import takes a part of a second.
     from emotion_core.cli import (
+        annotate,
         bench,
         download,
         eval,
@@ -81,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="import a file, or a module by its name, that registers architectures and datasets (before COMMAND)",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (infer, video, eval, prepare, train, export, bench, models, download, node, replay, run):
+    for module in (infer, video, annotate, eval, prepare, train, export, bench, models, download, node, replay, run):
         module.add(commands)
     return parser
 
