@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from emotion_perception.msg import EmotionEstimate, EmotionEstimates
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, RegionOfInterest
+from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from emotion_ros import native_output, qos
 from emotion_ros.facial_node import FacialNode
-from emotion_ros.markers import to_markers
 
 pytestmark = pytest.mark.ros
 K = [600.0, 0.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0]
@@ -62,16 +59,6 @@ def test_a_calibration_reaches_the_node(ros_node: Any, spin_until: Any, spin_wit
 
     assert spin_until(arrived, timeout_s=20)
     assert list(node.markers.camera.k) == K
-
-
-@pytest.mark.parametrize(("at", "value"), [(0, 0.0), (4, math.nan), (2, math.nan), (5, math.inf), (0, -1.0)])
-def test_a_camera_without_a_focal_length_gives_no_markers(at: int, value: float) -> None:
-    estimate = EmotionEstimate(label="happy", roi=RegionOfInterest(x_offset=300, y_offset=200, width=40, height=60))
-    estimates = EmotionEstimates(estimates=[estimate])
-    clear, marker = to_markers(estimates, CameraInfo(k=K)).markers
-    assert marker.pose.position.z == pytest.approx(600 * 0.22 / 60)
-    (only,) = to_markers(estimates, CameraInfo(k=[*K[:at], value, *K[at + 1 :]])).markers
-    assert clear.action == only.action == only.DELETEALL
 
 
 # ---- what decoders print -------------------------------------------------------------------------------------------
