@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +25,7 @@ from emotion_core.runtime.clip_stream import ClipModel, ClipStream
 from emotion_core.runtime.fusion import DEFAULT_FUSION, FaceNow, FusionCard, LateFusion, VoiceNow
 from emotion_core.runtime.voice import VoiceModel
 from emotion_core.store.finding import DEFAULT_VOICE
-from emotion_core.types import FACE, VOICE, EmotionEstimate, Picture
+from emotion_core.types import FACE, VOICE, EmotionEstimate, Face, Picture
 from emotion_core.vision.crop import crop_batch
 from emotion_core.vision.detect import FaceDetector
 
@@ -71,6 +72,9 @@ class AudiovisualConfig(FacialConfig):
     )
 
 
+_FIXED = ("voice_model", "fusion", "clip_model", "voice_window_s", "speaker_norm")
+
+
 class AudiovisualPipeline:
     """Estimates emotions from a stream of frames and a stream of sound, from either alone too.
 
@@ -100,14 +104,15 @@ class AudiovisualPipeline:
         self._voice_model = voice or VoiceModel.load(config.voice_model)
         self._clips = ClipModel.load(config.clip_model, config.threads) if config.clip_model else None
         self.voice = self._voice_sense()
-        labels = self.facial.classifier.card.labels
-        self.fusion = LateFusion(FusionCard.load(config.fusion), labels, self.voice.labels)
-        self.model = self.fusion.card.name
+        self._fuse(LateFusion(FusionCard.load(config.fusion), self.facial.classifier.card.labels, self.voice.labels))
+        self._start()
+
+    def _fuse(self, fusion: LateFusion) -> None:
+        self.fusion, self.model = fusion, fusion.card.name
         if self._clips is not None:
             card = self._clips.card
-            places = translate(card.labels, self.fusion.labels, card.name, config.model)
-            self._clip_labels = np.eye(len(self.fusion.labels))[places]
-        self._start()
+            places = translate(card.labels, fusion.labels, card.name, self.config.model)
+            self._clip_labels = np.eye(len(fusion.labels))[places]
 
     def _voice_sense(self) -> VoiceSense:
         also = () if self._clips is None else (self._clips.sound.sample_rate_hz,)
@@ -117,6 +122,35 @@ class AudiovisualPipeline:
     def next_id(self) -> int:
         """Number of the next new person."""
         return self.facial.next_id
+
+    def check(self, config: AudiovisualConfig) -> bool:
+        """See ``FacialPipeline.check``."""
+        return self.facial.check(config)
+
+    def prepare(self, config: AudiovisualConfig) -> Callable[[], None]:
+        """Load what new settings need, in any thread; see ``FacialPipeline.prepare``.
+
+        The models of the voice and of both, the fusion, ``voice_window_s`` and ``speaker_norm`` stay as they are.
+
+        Raises:
+            EmotionError: something cannot be loaded, or does not go with the rest; everything stays as it is.
+        """
+        change = self.facial.prepare(config)
+        kept = {name: getattr(self.config, name) for name in _FIXED}
+        fusion = self.fusion
+        if change.classifier is not self.facial.classifier:
+            fusion = LateFusion(fusion.card, change.classifier.card.labels, self.voice.labels)
+
+        def take_over() -> None:
+            self.config = replace(config, **kept)
+            change()
+            self._fuse(fusion)
+
+        return take_over
+
+    def reconfigure(self, config: AudiovisualConfig) -> None:
+        """``prepare`` new settings and take them over."""
+        self.prepare(config)()
 
     def reset(self) -> None:
         """Forget everybody and everything heard; ids go on counting."""
@@ -136,13 +170,15 @@ class AudiovisualPipeline:
         found = [heard for heard in self._opinions if heard.stamp_s <= stamp_s + _AHEAD_S]
         return found[-1] if found and stamp_s - found[-1].stamp_s <= self.config.voice_hold_s else None
 
-    def see(self, image: Picture, stamp_s: float) -> list[EmotionEstimate]:
+    def see(
+        self, image: Picture, stamp_s: float, given: Sequence[tuple[str, Face]] | None = None
+    ) -> list[EmotionEstimate]:
         """Estimates for one frame, the largest face first; see ``FacialPipeline.process``.
 
         One of the faces gets the voice. Where nobody is seen and somebody is heard there is one estimate without a
         face; where neither is there is none.
         """
-        estimates = self.facial.process(image, stamp_s)
+        estimates = self.facial.process(image, stamp_s, given)
         if not self._picture_s - self.facial.gap_s <= stamp_s <= self._picture_s:  # a late one tells nothing new
             self._picture_s = stamp_s
         if self.config.match_mouth:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,7 +151,7 @@ class FacialPipeline:
             read_card(find_model(config.model))
         return self._other_network(config) or self._other_detector(config)
 
-    def prepare(self, config: FacialConfig) -> Callable[[], None]:
+    def prepare(self, config: FacialConfig) -> FacialChange:
         """Load what new settings need, in any thread; nobody waits for it.
 
         Returns:
@@ -166,17 +166,18 @@ class FacialPipeline:
             detector, own = create_detector(config.detector, config.detection_size, config.min_score), True
         if self._other_network(config):
             classifier = Classifier.load(config.model, config.threads, config.provider)
+        return FacialChange(self, config, detector, classifier, own)
 
-        def take_over() -> None:
-            bound_opencv(config.threads)
-            if classifier is not self.classifier:
-                self._smoother = Smoother(config.smoothing_s, self.gap_s)
-            self.config, self.detector, self.classifier, self._own_detector = config, detector, classifier, own
-            self._finder = self._make_finder()
-            self._cadence.max_gap_s = config.max_gap_s
-            self._tracker.min_iou, self._smoother.time_constant_s = config.min_iou, config.smoothing_s
-
-        return take_over
+    def _take_over(self, change: FacialChange) -> None:
+        config = change.config
+        bound_opencv(config.threads)
+        if change.classifier is not self.classifier:
+            self._smoother = Smoother(config.smoothing_s, self.gap_s)
+        self.config, self.classifier = config, change.classifier
+        self.detector, self._own_detector = change.detector, change.own_detector
+        self._finder = self._make_finder()
+        self._cadence.max_gap_s = config.max_gap_s
+        self._tracker.min_iou, self._smoother.time_constant_s = config.min_iou, config.smoothing_s
 
     def reconfigure(self, config: FacialConfig) -> None:
         """``prepare`` new settings and take them over."""
@@ -253,3 +254,18 @@ class FacialPipeline:
             track_id=track_id,
             model=self.classifier.card.name,
         )
+
+
+@dataclass(frozen=True)
+class FacialChange:
+    """New settings of a pipeline and what was loaded for them; call it between two frames to take them over."""
+
+    pipeline: FacialPipeline
+    config: FacialConfig
+    detector: FaceDetector
+    classifier: Classifier
+    own_detector: bool
+
+    def __call__(self) -> None:
+        """Take them over."""
+        self.pipeline._take_over(self)

@@ -100,10 +100,14 @@ class FusionCard:
         """JSON-ready."""
         return json.loads(json.dumps(asdict(self)))
 
+    def to_json(self) -> str:
+        """The card as indented JSON."""
+        return json.dumps(self.to_dict(), indent=1) + "\n"
+
     def write(self, path: str | Path) -> None:
         """As JSON; the file is whole or absent."""
         with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, name: str | Path = DEFAULT_FUSION) -> FusionCard:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -338,3 +340,30 @@ def test_many_hours_take_no_more_memory(voice):
     after = (len(pipeline._opinions), len(pipeline.voice.speech), len(pipeline.voice._waiting_speech))
     assert all(b <= max(a, 30) + 300 for a, b in zip(sizes, after, strict=True)) and after[2] < 40
     assert pipeline.voice._mel.shape[1] < 100
+
+
+def test_new_settings_of_the_face_forget_neither_face_nor_voice(portrait, voice):
+    pipeline = AudiovisualPipeline(HAAR)
+    half = len(voice) // 2
+    stream(frames(portrait, 0.0, 1.7), ragged(voice[:half]), pipeline)
+    wanted = replace(HAAR, threads=2, min_face_px=10, voice_window_s=9.0)
+    assert pipeline.check(wanted)
+    change, network = pipeline.prepare(wanted), pipeline.facial.classifier
+    change()
+    assert pipeline.facial.classifier is not network
+    assert pipeline.config == replace(wanted, voice_window_s=HAAR.voice_window_s)  # which stays
+    found = stream(frames(portrait, 1.8, 3.0), ragged(voice[half:], half / RATE), pipeline)
+    seen = [e for kind, _, estimates in found if kind == 0 for e in estimates]
+    assert {e.track_id for e in seen} == {"1"} and any(e.modalities == FACE | VOICE for e in seen)
+    with pytest.raises(EmotionError, match="unknown model"):
+        pipeline.reconfigure(replace(HAAR, model="nobody"))
+    assert len(pipeline.see(portrait, 3.1)) == 1
+
+
+def test_faces_that_are_given_get_the_voice_too(portrait, voice):
+    pipeline = AudiovisualPipeline(HAAR)
+    (found,) = FacialPipeline(FacialConfig(detector="haar")).process(portrait, 0.0)
+    for stamp, part in ragged(voice):
+        pipeline.hear(part, RATE, stamp)
+    (estimate,) = pipeline.see(portrait, 2.5, given=[("anna", found.face)])
+    assert (estimate.track_id, estimate.modalities) == ("anna", FACE | VOICE)
