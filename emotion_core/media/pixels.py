@@ -135,7 +135,7 @@ def decode_depth(
         height, width, step, data, is_bigendian: as for ``decode_image``.
 
     Returns:
-        (height, width) uint16 or float32 in the message's order of bytes, a view of ``data``.
+        (height, width) uint16 or float32 in the message's order of bytes, a read-only view of ``data``.
 
     Raises:
         EmotionError: the encoding is another, or the header contradicts itself or the data.
@@ -145,7 +145,9 @@ def decode_depth(
             f"expected a depth image in 16UC1 (millimetres) or 32FC1 (metres), got {encoding!r:.40}: "
             "the topic must be one that a depth camera publishes, uncompressed"
         )
-    return _values(encoding, height, width, step, data, is_bigendian)[1]
+    values = _values(encoding, height, width, step, data, is_bigendian)[1]
+    values.setflags(write=False)
+    return values
 
 
 def _values(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -12,10 +13,12 @@ import pytest
 
 from emotion_core.labels import AFFECTNET, FER2013, FERPLUS
 from emotion_core.types import VOICE, Box, EmotionEstimate, Face
-from emotion_core.vision import draw
-from emotion_core.vision.draw import Rect, draw_estimates, draw_status
+from emotion_core.vision import draw, panel
+from emotion_core.vision.draw import draw_estimates, draw_status, placed
 from emotion_core.vision.glyphs import blend_text, text_height, text_width
 from emotion_core.vision.palette import COLOURS, UNKNOWN, bgr, colour, hex_colour, ink
+from emotion_core.vision.panel import Rect
+from emotion_core.vision.trace import TracePoint
 
 SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (480, 640))
 
@@ -296,3 +299,87 @@ def test_ink_reads_on_every_colour() -> None:
         luminance = float(linear @ [0.2126, 0.7152, 0.0722])
         contrast = (1.05 / (luminance + 0.05)) if ink(value) == (255, 255, 255) else (luminance + 0.05) / 0.05
         assert contrast > 4.5  # WCAG AA
+
+
+# ---- panels --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def panels(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Rect, bool]]:
+    """Track, rectangle, and whether there is a dial, of the panels in the order in which they are drawn."""
+    found: list[tuple[str, Rect, bool]] = []
+    original = panel._Layout.draw
+
+    def spy(self: Any, canvas: Any, rect: Rect, e: EmotionEstimate, trace: Any) -> None:
+        found.append((e.track_id, rect, self.high > self.bars))
+        original(self, canvas, rect, e, trace)
+
+    monkeypatch.setattr(panel._Layout, "draw", spy)
+    return found
+
+
+def test_panels_of_a_row_of_faces_are_on_the_same_side(panels: list[tuple[str, Rect, bool]]) -> None:
+    """Otherwise one between two faces may be anybody's."""
+    boxes = [Box(60 + 440 * i, 400, 220, 260) for i in range(4)]
+    draw_estimates(grey(1920, 1080), [estimate(box, track=str(i)) for i, box in enumerate(boxes)])
+    places = {track: rect for track, rect, _ in panels}
+    assert len(places) == 4
+    for i, box in enumerate(boxes):
+        assert 0 < places[str(i)][0] - (box.x + box.width) < 20
+
+
+def test_a_line_in_the_colour_of_the_label_leads_from_panel_to_face(panels: list[tuple[str, Rect, bool]]) -> None:
+    drawn = draw_estimates(grey(), [estimate(Box(60, 150, 90, 110), "anger"), estimate(Box(545, 150, 94, 110), "sad")])
+    (_, right, _), (_, left, _) = sorted(panels, key=lambda item: item[1][0])
+    red, blue = (np.array(bgr(label), np.uint8) for label in ("anger", "sad"))
+    assert (drawn[right[1] : right[1] + right[3], right[0] - 2 : right[0]] == red).all()
+    edge = left[0] + left[2]
+    assert edge < 545
+    assert (drawn[left[1] : left[1] + left[3], edge : edge + 2] == blue).all()
+
+
+def test_without_room_a_panel_is_smaller_then_lies_on_the_edge_of_its_face(
+    panels: list[tuple[str, Rect, bool]],
+) -> None:
+    sizes = []
+    for box in (Box(270, 100, 100, 260), Box(110, 0, 418, 480), Box(60, 0, 520, 480), Box(0, 0, 640, 480)):
+        panels.clear()
+        drawn = draw_estimates(grey(), [estimate(box)])
+        ((_, rect, dial),) = panels
+        sizes.append((rect[2], rect[3]))
+        assert dial
+        assert draw.overlap(rect, box.clamped(640, 480)) <= 0.2 * box.area
+        assert (drawn[rect[1] + 8 : rect[1] + rect[3] - 8, rect[0] + 8 : rect[0] + rect[2] - 8] != 128).any()
+    assert sizes[1][0] < 0.85 * sizes[0][0]
+    assert sizes[0] == sizes[2] == sizes[3]
+
+
+def test_a_voice_has_its_bars_below_its_chip(panels: list[tuple[str, Rect, bool]], chips: list[Rect]) -> None:
+    voice = estimate(None, "sad", valence=math.nan, arousal=math.nan)
+    draw_estimates(grey(), [voice, estimate(Box(300, 200, 100, 120))])
+    (_, rect, dial) = next(item for item in panels if item[1][0] < 100)
+    assert not dial
+    assert rect[0] == chips[0][0] and 0 < rect[1] - (chips[0][1] + chips[0][3]) < 10
+
+
+def test_the_dial_shows_where_the_dot_came_from(panels: list[tuple[str, Rect, bool]]) -> None:
+    box = Box(200, 100, 100, 60)
+    now = estimate(box, "happy", valence=0.8, arousal=0.3, track="7")  # off the axes
+    path = [TracePoint(-0.8 + 0.16 * i, 0.3, "sad" if i < 5 else "happy", 1 - i / 10, i > 0) for i in range(10)]
+    without, other, with_path = (
+        draw_estimates(grey(), [now], traces=traces) for traces in (None, {"8": path}, {"7": path})
+    )
+    assert np.array_equal(without, other)
+    x, y, w, h = changed(without, with_path)
+    _, rect, _ = panels[-1]
+    assert rect[0] <= x and x + w <= rect[0] + rect[2] and y > rect[1] + rect[3] / 2
+    assert 1.5 * 26 < w < 2 * 26 and h < 10  # level
+    strength = np.abs(with_path[y : y + h, x : x + w].astype(int) - without[y : y + h, x : x + w]).max(axis=(0, 2))
+    assert 0 < strength[:6].max() < strength[12:18].max() < strength[-12:].max()  # the older, the fainter
+
+
+def test_faces_follow_a_scaled_and_moved_picture() -> None:
+    face = Face(Box(10, 20, 30, 40), 0.5, eyes=((15.0, 30.0), (30.0, 31.0)))
+    moved, voice = placed([replace(estimate(Box(1, 1, 1, 1)), face=face), estimate(None)], 0.5, (100, 200))
+    assert moved.face == Face(Box(105, 210, 15, 20), 0.5, ((107.5, 215.0), (115.0, 215.5)))
+    assert voice.face is None

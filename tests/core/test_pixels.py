@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
-from emotion_core.media.pixels import ENCODINGS, MAX_SIDE_PX, decode_compressed, decode_image
+from emotion_core.media.pixels import ENCODINGS, MAX_SIDE_PX, decode_compressed, decode_depth, decode_image
 
 BLOCK = 8
 COLOURS = np.array(  # BGR, all channels different, so that no swap goes unseen
@@ -352,3 +352,33 @@ def test_damaged_files_decode_or_are_refused(extension: str, at: float, junk: by
         assert "\n" not in str(error)
     else:
         assert image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
+
+
+# ---- depth ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["<u2", ">u2", "<f4", ">f4"])
+def test_depth_stays_as_it_is(kind):
+    depth = np.arange(12, dtype=kind).reshape(3, 4)
+    rows = np.zeros((3, 4 * depth.itemsize + 3), np.uint8)  # padded
+    rows[:, : 4 * depth.itemsize] = depth.view(np.uint8).reshape(3, -1)
+    data, encoding = array("B", rows.tobytes()), "16UC1" if kind.endswith("u2") else "32FC1"
+    found = decode_depth(encoding, 3, 4, rows.shape[1], data, kind.startswith(">"))
+    np.testing.assert_array_equal(found, depth)
+    assert np.shares_memory(found, np.frombuffer(data, np.uint8))
+    with pytest.raises(ValueError, match="read-only"):
+        found[0, 0] = 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "step", "size", "match"),
+    [
+        ("bgr8", 12, 36, r"expected a depth image in 16UC1 .* got 'bgr8'"),
+        ("16UC1; compressedDepth", 8, 24, "expected a depth image"),
+        ("16UC1", 7, 24, "needs a step of at least 8"),
+        ("32FC1", 16, 47, "needs 48 bytes, got 47"),
+    ],
+)
+def test_what_is_no_depth_is_refused(encoding, step, size, match):
+    with pytest.raises(EmotionError, match=match):
+        decode_depth(encoding, 3, 4, step, bytes(size))
