@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import importlib
 import os
+from array import array
 from dataclasses import dataclass
 from typing import Any
 
+from emotion_perception.msg import AudioChunk
+from numpy.typing import NDArray
+from std_msgs.msg import Header
+
+from emotion_core.audio.formats import encode
 from emotion_core.audio.messages import (
     CHUNK,
     DATA,
@@ -138,3 +144,9 @@ def message_class(name: str) -> Any:
     if not hasattr(module, kind):
         raise EmotionError(f"expected a package {package} with {kind}, got another package of that name: {advice}")
     return getattr(module, kind)
+
+
+def to_message(sound: NDArray[Any], rate_hz: int, header: Header) -> AudioChunk:
+    """(n, channels) samples of any type that ``formats.encode`` takes, as a message of this package."""
+    name, data = encode(sound)
+    return AudioChunk(header=header, sample_rate=rate_hz, channels=sound.shape[1], encoding=name, data=array("B", data))

@@ -88,6 +88,17 @@ def decode(data: Any, sample_format: str, channels: int) -> NDArray[Any]:
     return samples.reshape(-1, channels)
 
 
+def encode(sound: NDArray[Any]) -> tuple[str, bytes]:
+    """The inverse of ``decode``: the name in FORMATS and the interleaved, little-endian samples.
+
+    Args:
+        sound: (n, channels) uint8, int16, int32 or float32; of another type, a float, becomes float32.
+    """
+    code = f"{sound.dtype.kind}{sound.dtype.itemsize}"
+    name = {"u1": "U8", "i2": "S16LE", "i4": "S32LE"}.get(code, "F32LE")
+    return name, sound.astype(FORMATS[name]).tobytes()
+
+
 def to_mono(sound: NDArray[Any]) -> Mono:
     """The mean of all channels, at full scale 1.
 

@@ -7,8 +7,8 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +20,6 @@ from emotion_core.errors import EmotionError
 from emotion_core.media.headers import SUFFIXES
 from emotion_core.media.packets import decoded
 from emotion_core.media.pictures import read_picture
-from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.store.files import user_path
 from emotion_core.types import Picture
 
@@ -42,28 +41,6 @@ _MAX_MISSES = 10  # reads in a row; a camera may lose a frame and go on
 _Timed = tuple[Picture, float, float]  # picture, its time, how long it lasts
 
 
-@dataclass(frozen=True)
-class SourceConfig(CheckedConfig):
-    """What the node ``source`` publishes; raises EmotionError for a bad value."""
-
-    source: str = parameter("0", "Index of a camera, or path of a video, a picture or a folder of pictures.")
-    rate_hz: float = parameter(
-        0.0,
-        "Images a second; 0 keeps the rate of the video or camera and is 30 for pictures.",
-        low=0,
-        high=240,
-    )
-    loop: bool = parameter(False, "Begin again at the end; a single picture is then published for ever.")
-    frame_id: str = parameter("camera", "Frame of reference in the header of the images.")
-    encoding: str = parameter("bgr8", "Encoding of the images.", choices=("bgr8", "rgb8", "mono8"))
-    width: int = parameter(
-        0, "Width in pixels to resize to, with the height in proportion; 0 keeps the size.", low=0, high=16384
-    )
-    wait_for_subscriber: bool = parameter(
-        False, "Wait for the first subscriber to `image`, so that it misses nothing of a short recording."
-    )
-
-
 class FrameSource(ABC):
     """Iterates (image, media_time_s): (height, width, 3) uint8 BGR, read-only, and seconds from the first.
 
@@ -74,6 +51,7 @@ class FrameSource(ABC):
     Attributes:
         rate_hz: frames a second of the media itself, None for pictures and where it is not known.
         skipped: packets, pictures and reads so far that gave no image.
+        starts: times at which rounds of a loop began, for whoever plays something beside it to take out; the last few.
         is_live: a camera, which does not wait for whoever reads.
     """
 
@@ -85,6 +63,7 @@ class FrameSource(ABC):
             raise EmotionError(f"{name}: expected a rate in Hz or 0, got {rate_hz}")
         self.name = name
         self.skipped = 0
+        self.starts: deque[float] = deque(maxlen=16)
         self._loop = loop
         self._chosen_hz = rate_hz
         self._running: Generator[tuple[Picture, float], None, None] | None = None
@@ -115,7 +94,9 @@ class FrameSource(ABC):
 
     def _rounds(self) -> Iterator[_Timed]:
         start = end = 0.0
+        self.starts.clear()
         while True:
+            self.starts.append(start)
             for image, time_s, duration_s in self._once():
                 image.setflags(write=False)
                 yield image, start + time_s, duration_s

@@ -38,6 +38,11 @@ class Chunk:
     rate_hz: int
     stamp_s: float
 
+    @property
+    def length_s(self) -> float:
+        """In seconds."""
+        return len(self.sound) / self.rate_hz
+
 
 @dataclass(frozen=True)
 class Sound:
@@ -68,6 +73,7 @@ class SoundSource:
         name: the path.
         rate_hz, channels: as the file's header says.
         start_s: stamp of the first sample, as the file's header says.
+        has_pictures: whether it is the sound track of a video; the cover of an album makes none.
         skipped: packets of the last iteration that could not be decoded.
 
     Raises:
@@ -90,6 +96,7 @@ class SoundSource:
             stream = self._track(container)
             self.rate_hz, self.channels = int(stream.rate or 0), int(stream.channels or 0)
             self._zero_s = self._first_picture_s(container)
+            self.has_pictures = self._zero_s is not None
             first_s = _seconds(stream.start_time, stream.time_base)
         if not self.rate_hz or not self.channels:
             raise EmotionError(f"{path}: expected sound, got {self.channels} channels at {self.rate_hz} Hz")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emotion_core.audio.formats import FORMATS, decode, to_mono
+from emotion_core.audio.formats import FORMATS, decode, encode, to_mono
 from emotion_core.errors import EmotionError
 
 # One moment at half of full scale below zero, one at a quarter above, one silent.
@@ -51,6 +51,16 @@ def test_all_formats_are_tested_and_a_name_may_be_short():
     assert {name for name, _ in marks} == set(FORMATS)
     data = np.array([1000, -2000], "<i2").tobytes()
     np.testing.assert_array_equal(decode(data, "s16", 1), decode(data, "S16LE", 1))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name"), [("u1", "U8"), (">i2", "S16LE"), ("i4", "S32LE"), ("f4", "F32LE"), ("f8", "F32LE")]
+)
+def test_what_is_encoded_is_decoded(dtype, name):
+    sound = np.array([[1, 2], [3, 100]], dtype)
+    found, data = encode(sound)
+    assert found == name
+    np.testing.assert_array_equal(decode(data, found, 2), sound)
 
 
 def test_channels_are_interleaved_and_averaged():

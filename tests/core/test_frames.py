@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
 from emotion_core.media import frames
-from emotion_core.media.frames import FrameSource, SourceConfig, open_frames, resized
+from emotion_core.media.frames import FrameSource, open_frames, resized
+from emotion_core.media.source_config import SourceConfig
 
 STEP = 10  # frame k of a video is grey k * STEP
 
