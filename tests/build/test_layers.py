@@ -12,15 +12,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # Every top-level module that only exists where ROS does, and the packages built on it.
 ROS = {
-    "action_msgs", "ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "diagnostic_updater",
-    "emotion_perception", "emotion_ros", "geometry_msgs", "hri_msgs", "launch", "launch_ros", "lifecycle_msgs",
-    "message_filters", "rcl_interfaces", "rclpy", "rosbag2_py", "rosidl_runtime_py", "sensor_msgs", "std_msgs",
-    "std_srvs", "tf2_ros", "vision_msgs", "visualization_msgs",
+    "action_msgs", "ament_index_python", "audio_common_msgs", "audio_utils_msgs", "builtin_interfaces", "cv_bridge",
+    "diagnostic_msgs", "diagnostic_updater", "emotion_perception", "emotion_ros", "geometry_msgs", "hri_msgs", "launch",
+    "launch_ros", "lifecycle_msgs", "message_filters", "rcl_interfaces", "rclpy", "rosbag2_py", "rosidl_runtime_py",
+    "sensor_msgs", "std_msgs", "std_srvs", "tf2_ros", "vision_msgs", "visualization_msgs",
 }  # fmt: skip
 # What only the extras install: a module that needs one at its top is not part of a running node.
 EXTRAS = {
     "av", "backports", "librosa", "lz4", "matplotlib", "onnx", "onnxscript", "pyarrow", "ray", "rosbags", "ruamel",
-    "safetensors", "sklearn", "tensorboard", "torch", "yaml",
+    "safetensors", "sklearn", "sounddevice", "tensorboard", "torch", "yaml",
 }  # fmt: skip
 # Where such modules may lie.
 HEAVY = (
