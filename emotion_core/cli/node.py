@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import signal
 import sys
@@ -56,6 +57,12 @@ def need_ros() -> None:
     for module in ("emotion_ros", "rclpy", "emotion_perception"):
         if importlib.util.find_spec(module) is None:
             raise EmotionError(f"{module} cannot be imported: {advice}")
+
+
+def ros_parameters(**values: object) -> list[str]:
+    """ROS arguments that set parameters; text is quoted, since YAML would take 0 or on for something else."""
+    words = [("-p", f"{name}:={json.dumps(value, ensure_ascii=False)}") for name, value in values.items()]
+    return ["--ros-args", *(word for pair in words for word in pair)]
 
 
 def become(*arguments: str) -> NoReturn:

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from emotion_core.cli.arguments import seconds
 from emotion_core.cli.pipeline_options import add_pipeline_options, read_pipeline_options
@@ -72,6 +72,16 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--realtime", action="store_true", help="no faster than it was recorded")
     parser.add_argument("--duration", type=seconds, default=math.inf, metavar="S", help="stop after S seconds")
     parser.add_argument("--json", action="store_true", help="print a JSON line about the run at its end")
+    ros = parser.add_argument_group("into ROS", "instead of estimating here")
+    ros.add_argument(
+        "--publish", action="store_true", help="play the bag's messages into ROS, with its time on /clock, as recorded"
+    )
+    ros.add_argument("--rate", type=float, default=1.0, metavar="X", help="times as fast as recorded (default: 1)")
+    ros.add_argument(
+        "--wait-for",
+        metavar="NAME",
+        help="topic of estimates that each next picture waits for, so that none is dropped: /facial/estimates",
+    )
     add_pipeline_options(parser, AudiovisualConfig)
     parser.set_defaults(run=run)
 
@@ -81,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     from emotion_core.media.bags import BagReader
     from emotion_core.recording.replay import make_pipeline
 
+    if args.publish:
+        return _publish(args)
     if args.overlay and not args.output:
         raise EmotionError("--overlay goes into a bag: name it with --output OUT.mcap")
     with BagReader(args.bag, args.topics, not args.no_sound) as reader:
@@ -106,6 +118,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(report, done.recording)
     return 130 if done.interrupted else 0
+
+
+def _publish(args: argparse.Namespace) -> NoReturn:
+    """Become the node that plays bags."""
+    from emotion_core.cli.node import become, need_ros, ros_parameters
+
+    if (files := [name for name in ("output", "csv", "plot") if getattr(args, name)]) or args.json:
+        raise EmotionError(f"--publish estimates nothing: leave out --{(files or ['json'])[0]}")
+    need_ros()
+    values = {"bag": str(user_path(args.bag).absolute()), "topics": " ".join(args.topics), "rate": args.rate}
+    become("bag_player", *ros_parameters(**values, wait_for=args.wait_for or ""))
 
 
 class _Done:
