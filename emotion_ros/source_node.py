@@ -32,7 +32,7 @@ from emotion_ros import sound_messages
 from emotion_ros.handover import Outlet
 from emotion_ros.images import to_message
 from emotion_ros.parameters import declare, read
-from emotion_ros.playback import Item, Player
+from emotion_ros.playback import MAX_LATE_NS, Item, Player
 from emotion_ros.qos import IMAGE_OUT, SOUND_OUT
 from emotion_ros.runner import Program
 
@@ -147,7 +147,8 @@ class SourceNode(Node):
             if self._stop.is_set():
                 return
             if self._may_start():
-                self._last_ns = max(read_ns, self._last_ns + 1)
+                set_back = read_ns < self._last_ns - MAX_LATE_NS  # the clock; else stamps only increase
+                self._last_ns = read_ns if set_back else max(read_ns, self._last_ns + 1)
                 self._show(self._image_message(picture), self._last_ns)
 
     def _open_microphone(self) -> Microphone:
