@@ -19,6 +19,11 @@ def to_seconds(stamp: Time) -> float:
     return stamp.sec + stamp.nanosec / _NANOSECONDS
 
 
+def to_stamp(seconds: float) -> Time:
+    """A time in seconds as a stamp."""
+    return Time(**dict(zip(("sec", "nanosec"), divmod(round(seconds * _NANOSECONDS), _NANOSECONDS), strict=True)))
+
+
 def to_message(estimate: types.EmotionEstimate, header: Header, width: int, height: int) -> EmotionEstimate:
     """One estimate as a message.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -20,7 +20,7 @@ from emotion_core.errors import EmotionError
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_ros import parameters, qos
 from emotion_ros.conversions import to_seconds
-from emotion_ros.diagnostics import InputHealth
+from emotion_ros.diagnostics import InputHealth, Report
 from emotion_ros.health import NodeHealth
 from emotion_ros.latest import Counts, LatestWorker
 from emotion_ros.limit import RateLimit
@@ -304,9 +304,9 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
         if loads:
             self.loaded(pipeline)
 
-    def notes(self) -> Mapping[str, Any]:
+    def reports(self) -> Sequence[Report]:
         """What else to tell on /diagnostics."""
-        return {}
+        return ()
 
     def _publish_diagnostics(self) -> None:
         pipeline, worker = self.pipeline, self._worker
@@ -315,7 +315,8 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
         name = self.get_fully_qualified_name().lstrip("/")
         fine = "estimating" if worker is not None else "inactive" if self._enabled else "disabled"
         counts = worker.counts() if worker is not None else Counts()
-        status = self.health.status(name, fine, counts, {**self.notes(), **self.describe(pipeline)})
+        reports = [*self.reports(), Report(values=self.describe(pipeline))]
+        status = self.health.status(name, fine, counts, reports)
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)

@@ -9,7 +9,7 @@ from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.types import EmotionEstimate, Picture
 from emotion_ros.hri_faces import given_faces
 from emotion_ros.runner import run
-from emotion_ros.seeing import SeeingNode, SeeingNodeConfig
+from emotion_ros.seeing import Card, SeeingNode, SeeingNodeConfig
 
 NAME = "facial"
 CONFIGS = (FacialConfig, SeeingNodeConfig)
@@ -33,9 +33,13 @@ class FacialNode(SeeingNode[FacialPipeline]):
             "detector": pipeline.detector.name,
         }
 
-    def labels(self, pipeline: FacialPipeline) -> Sequence[str]:
+    def card(self, pipeline: FacialPipeline) -> Card:
         """The network's."""
-        return pipeline.classifier.card.labels
+        return pipeline.classifier.card
+
+    def facial(self, pipeline: FacialPipeline) -> FacialPipeline:
+        """All of it."""
+        return pipeline
 
     def see(self, pipeline: FacialPipeline, picture: Picture, stamp_s: float) -> Sequence[EmotionEstimate]:
         """One image."""

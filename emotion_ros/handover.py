@@ -37,6 +37,9 @@ class Inlet:
         node, kind, topic, profile: as ``create_subscription``.
         callback: with one argument; with two it also gets what is known about the message, as in rclpy.
         options: of ``create_subscription``.
+
+    Attributes:
+        subscription: that of rclpy.
     """
 
     def __init__(
@@ -45,7 +48,6 @@ class Inlet:
         self.profile = profile
         self._node, self._callback = node, callback
         self._informed = _takes(callback, 2) and not _takes(callback, 1)
-        self._waiting: deque[tuple[Any, int]] = deque(maxlen=max(1, profile.depth))
         self._echoes: deque[tuple[int, int]] = deque(maxlen=ECHOES)
         self._closed = False
         self._lock = threading.Lock()
@@ -56,8 +58,10 @@ class Inlet:
         ):  # Humble tells nothing, and takes callbacks with one argument only
             arrived = lambda message: self._arrived(message, {})  # noqa: E731
         with _LOCK:
-            self._subscription = node.create_subscription(kind, topic, arrived, profile, **options)
-            self._key = (node.context, self._subscription.topic_name, kind)
+            self.subscription = node.create_subscription(kind, topic, arrived, profile, **options)
+            # Only now, for rclpy has written into the profile what qos_overrides say.
+            self._waiting: deque[tuple[Any, int]] = deque(maxlen=max(1, profile.depth))
+            self._key = (node.context, self.subscription.topic_name, kind)
             _INLETS.setdefault(self._key, []).append(self)
 
     def destroy(self) -> None:
@@ -70,7 +74,7 @@ class Inlet:
             _INLETS[self._key].remove(self)
             if not _INLETS[self._key]:
                 del _INLETS[self._key]
-            self._node.destroy_subscription(self._subscription)
+            self._node.destroy_subscription(self.subscription)
             self._node.destroy_guard_condition(self._guard)
 
     def offer(self, message: Any, number: int, stamp: tuple[int, int] | None) -> None:
@@ -112,27 +116,28 @@ class Outlet:
     """A publisher whose messages Inlets of this process get as they are; otherwise used like the publisher itself.
 
     Attributes:
-        handed: messages that were handed over.
-        sent: messages that went through DDS.
+        publisher: that of rclpy.
+        handed: how many messages were handed over.
+        sent: how many went through DDS.
     """
 
     def __init__(self, node: Node, publisher: Publisher) -> None:
+        self.publisher = publisher
         self.handed = self.sent = 0
-        self._publisher = publisher
         self._key = (node.context, publisher.topic_name, publisher.msg_type)
         self._latched = publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._publisher, name)
+        return getattr(self.publisher, name)
 
     def publish(self, message: Any) -> None:
         """Hand a message over, and publish it where somebody outside subscribes; nothing where nobody does at all."""
-        if not getattr(self._publisher, "is_activated", True):
+        if not getattr(self.publisher, "is_activated", True):
             return
         with _LOCK:
             inlets = list(_INLETS.get(self._key, ()))
-            count = self._publisher.get_subscription_count()
-        inlets = [inlet for inlet in inlets if _compatible(self._publisher.qos_profile, inlet.profile)]
+            count = self.publisher.get_subscription_count()
+        inlets = [inlet for inlet in inlets if _compatible(self.publisher.qos_profile, inlet.profile)]
         # Each of them is a subscription of DDS as well, and what is latched is for those who come later, too.
         outside = self._latched or count > len(inlets)
         if inlets:
@@ -143,7 +148,7 @@ class Outlet:
                 inlet.offer(shared, self.handed, stamp)
         if outside:
             self.sent += 1
-            self._publisher.publish(message)
+            self.publisher.publish(message)
 
 
 def _shared(message: Any) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from emotion_ros.diagnostics import Flow, InputHealth, Latency, Report, status
+from emotion_ros.diagnostics import ERROR, OK, WARN, Flow, InputHealth, Latency, Report, status
 from emotion_ros.latest import Counts
 
 
@@ -62,23 +63,31 @@ class NodeHealth:
         if last is not None and number > last + 1 and alone():
             self._lost += number - last - 1
 
-    def status(self, name: str, fine: str, counts: Counts, notes: Mapping[str, Any]) -> DiagnosticStatus:
+    def status(self, name: str, fine: str, counts: Counts, others: Sequence[Report]) -> DiagnosticStatus:
         """Everything as one message.
 
         Args:
             name: of the node.
             fine: what to say when nothing is wrong.
             counts: of the worker that runs.
-            notes: more values.
+            others: what else the node has to say.
         """
         now_s = time.monotonic()
         own: dict[str, Any] = {"limited": self.limited, "unstamped": self.unstamped}
         if self.last_rejection:
             own["last_rejection"] = self.last_rejection
         reports = [
-            *(health.report(now_s) for health in self._inputs),
+            *_together([health.report(now_s) for health in self._inputs]),
             self._flow.report(now_s, self.earlier + counts, self._lost),
             self.latency.report(now_s),
-            Report(values=own | dict(notes)),
+            Report(values=own),
+            *others,
         ]
         return status(name, self.frame_id or name, fine, reports)
+
+
+def _together(inputs: Sequence[Report]) -> Sequence[Report]:
+    """A silent input is no more than a warning while another one is heard: the node goes on with that one."""
+    if not any(report.level == OK for report in inputs):
+        return inputs
+    return [replace(report, level=WARN) if report.level == ERROR else report for report in inputs]

@@ -10,12 +10,12 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.service import Service
-from rclpy.subscription import Subscription
 
 from emotion_core.errors import EmotionError
+from emotion_ros import qos
+from emotion_ros.handover import Inlet, Outlet
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -36,7 +36,8 @@ class ManagedNode(LifecycleNode, ABC):
 
     rclpy swallows the exceptions of a transition, and lets those of a service or a topic end whatever spins the node.
     Here the first are logged and undone, and the others are logged: in one line for EmotionError, with the traceback
-    for anything else, which is a defect. What is made with ``output``, ``input`` and ``timer`` is destroyed in time.
+    for anything else, which is a defect. What is made with ``output``, ``input`` and ``timer`` is destroyed in time;
+    nodes of one process hand over to each other what they publish, see handover.py.
 
     Args:
         name: of the node, unless it is remapped.
@@ -44,8 +45,8 @@ class ManagedNode(LifecycleNode, ABC):
     """
 
     def __init__(self, name: str, **options: Any) -> None:
-        self._inputs: list[Subscription] = []
-        self._outputs: list[Publisher] = []
+        self._inputs: list[Inlet] = []
+        self._outputs: list[Outlet] = []
         self._steady_timers: list[Any] = []
         self._answerers: list[Service] = []
         self.failure: Exception | None = None
@@ -74,36 +75,47 @@ class ManagedNode(LifecycleNode, ABC):
 
     # ---- what it is made of --------------------------------------------------------------------------------------
 
-    def output(self, kind: type, topic: str, profile: QoSProfile, always: bool = False) -> Any:
-        """A publisher, gone after cleanup and shutdown; it publishes while the node is active, or always."""
-        create = self.create_publisher if always else self.create_lifecycle_publisher
-        publisher = create(kind, topic, profile)
-        self._outputs.append(publisher)
-        return publisher
+    def output(self, kind: type, topic: str, profile: QoSProfile, always: bool = False) -> Outlet:
+        """A publisher, gone after cleanup and shutdown; it publishes while the node is active, or always.
+
+        Of one that does not publish always, ``qos_overrides`` may change the profile.
+        """
+        if always:
+            outlet = Outlet(self, self.create_publisher(kind, topic, profile))
+        else:
+            profile, options = qos.overridable(profile)
+            publisher = self.create_lifecycle_publisher(kind, topic, profile, qos_overriding_options=options)
+            outlet = Outlet(self, publisher)
+        self._outputs.append(outlet)
+        return outlet
 
     def input(
         self, kind: type, topic: str, callback: Callable[..., None], profile: QoSProfile, optional: bool = False
-    ) -> Subscription:
+    ) -> Inlet:
         """Subscribe, until the node is deactivated.
 
         Args:
             kind, topic, profile: as ``create_subscription``.
             callback: with one argument; with two it also gets what rclpy knows about the message.
-            optional: nobody is told when a publisher offers another quality of service.
+            optional: nobody is told when a publisher offers another quality of service, and it cannot be overridden.
         """
-        events = SubscriptionEventCallbacks(incompatible_qos=lambda _: None) if optional else None
-        subscription = self.create_subscription(kind, topic, self._guarded(callback), profile, event_callbacks=events)
-        self._inputs.append(subscription)
-        return subscription
+        if optional:
+            given: dict[str, Any] = {"event_callbacks": SubscriptionEventCallbacks(incompatible_qos=lambda _: None)}
+        else:
+            profile, options = qos.overridable(profile)
+            given = {"qos_overriding_options": options}
+        inlet = Inlet(self, kind, topic, self._guarded(callback), profile, **given)
+        self._inputs.append(inlet)
+        return inlet
 
-    def drop(self, entity: Publisher | Subscription) -> None:
+    def drop(self, entity: Outlet | Inlet) -> None:
         """Destroy an output or an input before its time."""
-        if entity in self._outputs:
+        if isinstance(entity, Outlet) and entity in self._outputs:
             self._outputs.remove(entity)
-            self.destroy_lifecycle_publisher(entity)  # type: ignore[arg-type]  # takes either kind
-        elif entity in self._inputs:
+            self.destroy_lifecycle_publisher(entity.publisher)  # type: ignore[arg-type]  # takes either kind
+        elif isinstance(entity, Inlet) and entity in self._inputs:
             self._inputs.remove(entity)
-            self.destroy_subscription(entity)
+            entity.destroy()
 
     def timer(self, period_s: float, callback: Callable[[], None]) -> None:
         """Call it until cleanup, by a clock that goes on: a simulated one may stand still."""
@@ -194,7 +206,7 @@ class ManagedNode(LifecycleNode, ABC):
     def _end_work(self) -> None:
         """First nothing more comes, then what is at work is finished."""
         while self._inputs:
-            self.destroy_subscription(self._inputs.pop())
+            self._inputs.pop().destroy()
         self.deactivate()
 
     def _quieten(self) -> None:
@@ -212,7 +224,8 @@ class ManagedNode(LifecycleNode, ABC):
         while self._answerers:
             self.destroy_service(self._answerers.pop())
         while self._outputs:
-            self.destroy_lifecycle_publisher(self._outputs.pop())  # type: ignore[arg-type]  # takes either kind
+            publisher = self._outputs.pop().publisher
+            self.destroy_lifecycle_publisher(publisher)  # type: ignore[arg-type]  # takes either kind
         self.forget()
 
     def _attempt(self, doing: str, step: Callable[[], None], undo: Callable[[], None]) -> TransitionCallbackReturn:

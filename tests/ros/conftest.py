@@ -267,3 +267,17 @@ class Health:
 def health_of(ros_node: Any) -> Callable[[str], Health]:
     """Call with a node's name, without the leading slash, to hear its diagnostics from now on."""
     return lambda name: Health(ros_node, name)
+
+
+@pytest.fixture
+def run_node(ros_domain: int) -> Callable[..., subprocess.Popen[Any]]:
+    """Call with a node's name and its parameters to start the installed executable; end it with ``end_all``."""
+
+    def run(name: str, *parameters: str) -> subprocess.Popen[Any]:
+        from ament_index_python.packages import get_package_prefix
+
+        executable = Path(get_package_prefix("emotion_perception"), "lib", "emotion_perception", name)
+        words = [word for parameter in parameters for word in ("-p", parameter)]
+        return subprocess.Popen([str(executable), "--ros-args", *words], env=os.environ)
+
+    return run
