@@ -155,7 +155,7 @@ def _shared(message: Any) -> Any:
     """A message of the same contents, so that the publisher may use its own again with another header."""
     shared = copy.copy(message)
     if hasattr(message, "header"):
-        shared.header = copy.copy(message.header)
+        shared.header = copy.deepcopy(message.header)
     return shared
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -23,6 +22,7 @@ from emotion_core.types import EmotionEstimate, Face, Picture
 from emotion_core.vision.cut import cut_out
 from emotion_ros import images, qos
 from emotion_ros.conversions import to_seconds
+from emotion_ros.handover import Outlet
 from emotion_ros.managed import ManagedNode
 from emotion_ros.others import message_type
 from emotion_ros.views import Seen
@@ -62,9 +62,9 @@ class _Person:
     """The publishers of one face."""
 
     seen_s: float
-    expression: Publisher
-    roi: Publisher | None = None
-    cropped: Publisher | None = None
+    expression: Outlet
+    roi: Outlet | None = None
+    cropped: Outlet | None = None
 
 
 class Hri:
@@ -146,7 +146,7 @@ class Hri:
         )
 
     def _advertise(self, name: str, stamp_s: float) -> _Person:
-        def output(kind: Any, topic: str, profile: Any = qos.ESTIMATES) -> Publisher:
+        def output(kind: Any, topic: str, profile: Any = qos.ESTIMATES) -> Outlet:
             return self._node.output(kind, f"{FACES}/{name}/{topic}", profile, always=True)  # there while active only
 
         person = _Person(stamp_s, output(self._expression_type, "expression"))
