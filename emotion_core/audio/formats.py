@@ -123,7 +123,8 @@ def to_mono(sound: NDArray[Any]) -> Mono:
         values = ((sound.astype(np.float64) - _OFFSET.get(kind, 0)) / scale).astype(np.float32)
         full, nonfinite = 1 - 1.5 / min(scale, _FINEST), 0
     elif kind in ("f4", "f8"):
-        values, full = sound.astype(np.float32), 1.0
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is counted
+            values, full = sound.astype(np.float32), 1.0
         finite = np.isfinite(values)
         nonfinite = int(np.count_nonzero(~finite.all(1)))
         if nonfinite:

@@ -100,6 +100,9 @@ def test_what_is_no_number_is_silent_and_counted():
     mono = to_mono(np.array([[0.5, np.nan], [np.inf, -0.5], [0.25, 0.75]], np.float32))
     assert mono.samples.tolist() == [0.25, -0.25, 0.5]
     assert (mono.nonfinite, mono.clipped) == (2, 0)
+    with np.errstate(over="raise"):
+        mono = to_mono(np.array([0.5, 1e300]))
+    assert mono.samples.tolist() == [0.5, 0.0] and mono.nonfinite == 1
 
 
 @pytest.mark.parametrize(
