@@ -272,11 +272,8 @@ def test_quality_of_service_can_be_overridden(spin_with: Any, ros_node: Any, spi
     )
     for _ in range(2):  # they count in a second life, too
         node.start()
-        (info,) = (
-            [i for i in ros_node.get_subscriptions_info_by_topic("/image")]
-            if spin_until(lambda: ros_node.get_subscriptions_info_by_topic("/image"))
-            else [None]
-        )
+        assert spin_until(lambda: ros_node.get_subscriptions_info_by_topic("/image"))
+        (info,) = ros_node.get_subscriptions_info_by_topic("/image")
         assert info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
         assert node._estimates.publisher.qos_profile.depth == 77
         node.trigger_deactivate()
