@@ -21,7 +21,7 @@ from emotion_ros.conversions import to_stamp
 from emotion_ros.diagnostics import OK, WARN, Report
 from emotion_ros.hri_faces import given_faces
 from emotion_ros.managed import THROTTLE_S
-from emotion_ros.runner import run
+from emotion_ros.runner import Program
 from emotion_ros.seeing import Card, SeeingNode, SeeingNodeConfig
 from emotion_ros.sound_messages import SoundConfig, SoundReader
 
@@ -152,9 +152,12 @@ class AudiovisualNode(SeeingNode[AudiovisualPipeline]):
         return [*super().reports(), Report(WARN if news else OK, complaint, values)]
 
 
+PROGRAM = Program(NAME, AudiovisualNode, start=AudiovisualNode.autostart)
+
+
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop; returns the exit code."""
-    return run(NAME, lambda: AudiovisualNode(NAME), args, start=AudiovisualNode.autostart)
+    return PROGRAM.run(args)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.types import EmotionEstimate, Picture
 from emotion_ros.hri_faces import given_faces
-from emotion_ros.runner import run
+from emotion_ros.runner import Program
 from emotion_ros.seeing import Card, SeeingNode, SeeingNodeConfig
 
 NAME = "facial"
@@ -46,9 +46,12 @@ class FacialNode(SeeingNode[FacialPipeline]):
         return pipeline.process(picture, stamp_s, self.given(picture, stamp_s))
 
 
+PROGRAM = Program(NAME, FacialNode, start=FacialNode.autostart)
+
+
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop; returns the exit code."""
-    return run(NAME, lambda: FacialNode(NAME), args, start=FacialNode.autostart)
+    return PROGRAM.run(args)
 
 
 if __name__ == "__main__":

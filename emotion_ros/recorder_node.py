@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from emotion_perception.msg import EmotionEstimates
@@ -28,7 +29,8 @@ from emotion_core.recording.recording import NodeReport, Recording, Summary, sum
 from emotion_core.store.files import prepare_folder
 from emotion_ros import images, parameters, qos
 from emotion_ros.conversions import from_message, to_seconds
-from emotion_ros.runner import run
+from emotion_ros.handover import Inlet
+from emotion_ros.runner import Program
 
 NAME = "recorder"
 VIDEO, TABLE, TIMELINE, SUMMARY = "demo.mp4", "demo.csv", "timeline.png", "summary.json"
@@ -57,11 +59,16 @@ CONFIGS = (RecorderConfig,)
 class RecorderNode(Node):
     """Collects until ``done``; ``finish`` then writes the files.
 
-    Raises EmotionError where the folder cannot be written, PyAV is missing or a parameter is wrong.
+    Args:
+        name: of the node, unless it is remapped.
+        options: of ``rclpy.node.Node``.
+
+    Raises:
+        EmotionError: the folder cannot be written, PyAV is missing or a parameter is wrong.
     """
 
-    def __init__(self) -> None:
-        super().__init__(NAME)
+    def __init__(self, name: str = NAME, **options: Any) -> None:
+        super().__init__(name, **options)
         parameters.declare(self, RecorderConfig)
         self.config = parameters.read(self, RecorderConfig)
         self.out = _folder(self.config.out)
@@ -74,14 +81,20 @@ class RecorderNode(Node):
         self._named = False  # whether diagnostics have come from the very node that publishes the estimates
         self._moved_s = 0.0  # steady clock, when the stamps last went on
         self._last_stamp_s = float("inf")  # of the video
-        subscription = self.create_subscription(EmotionEstimates, "estimates", self._add, qos.ESTIMATES)
+        self._inlets = [Inlet(self, EmotionEstimates, "estimates", self._add, qos.ESTIMATES)]
+        self.topic = self._inlets[0].subscription.topic_name
         if self._video is not None:
-            self.create_subscription(Image, "overlay", self._draw, _OVERLAY)
+            self._inlets.append(Inlet(self, Image, "overlay", self._draw, _OVERLAY))
         self.create_subscription(DiagnosticArray, "/diagnostics", self._count, qos.ESTIMATES)
         # The node's clock may be simulated and stand still.
         self.create_timer(1.0, self._progress, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self.topic = subscription.topic_name
         self.get_logger().info(f"ready, waiting for estimates on {self.topic}")
+
+    def destroy_node(self) -> None:
+        """End listening first."""
+        for inlet in self._inlets:
+            inlet.destroy()
+        super().destroy_node()
 
     @property
     def done(self) -> bool:
@@ -216,13 +229,16 @@ def finish(node: RecorderNode) -> int:
     return 1 if failures else 0
 
 
+PROGRAM = Program(NAME, RecorderNode, done=lambda node: node.done, finish=finish)
+
+
 def main(args: list[str] | None = None) -> int:
     """Record until the end or until SIGINT or SIGTERM.
 
     Returns:
         0; 1 when no frame was recorded or a file could not be written; 2 for bad parameters.
     """
-    return run(NAME, RecorderNode, args, done=lambda node: node.done, finish=finish)
+    return PROGRAM.run(args)
 
 
 if __name__ == "__main__":
