@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from array import array
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +26,7 @@ from emotion_core.errors import EmotionError
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_ros import qos
 from emotion_ros.managed import ManagedNode
+from emotion_ros.others import message_type
 from emotion_ros.topics import info_topic
 
 AUDIO_TYPES = {
@@ -39,13 +38,11 @@ AUDIO_TYPES = {
 }
 """What the parameter ``audio_type`` may be, and the type of the messages."""
 
-_SOURCES = {
-    CHUNK: "build this package: make setup, or colcon build",
-    DATA: "apt install ros-{distro}-audio-common-msgs, or build ros-drivers/audio_common (branch ros2) from GitHub",
-    STAMPED: "build mgonzs13/audio_common from GitHub",
-    FRAME: "build introlab/audio_utils (branch ros2) from GitHub",
+# The distributions have the packages of ros-drivers, and nothing under the others' names but these.
+_INSTALL = {
+    STAMPED: "build mgonzs13/audio_common from GitHub in the workspace",
+    FRAME: "build introlab/audio_utils, branch ros2, from GitHub in the workspace",
 }
-_SOURCES[DATA_STAMPED] = _SOURCES[DATA]
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class SoundReader:
 
     def __init__(self, node: ManagedNode, config: SoundConfig) -> None:
         self._node, self._config, self._type = node, config, AUDIO_TYPES[config.audio_type]
-        self.kind = message_class(self._type)
+        self.kind = self._class(self._type)
         self.topic: str = node.resolve_topic_name("audio")
         self._info_topic = info_topic(node, "audio", "audio_info")
         self._needs_info = self._type in (DATA, DATA_STAMPED)
@@ -99,7 +96,7 @@ class SoundReader:
         """Subscribe to what describes the sound, sent again and again or once; only where the messages do not."""
         if self._needs_info:
             for profile in (qos.LATEST_IMAGE, qos.LATCHED):
-                self._node.input(message_class(DATA_INFO), self._info_topic, self.note, profile, optional=True)
+                self._node.input(self._class(DATA_INFO), self._info_topic, self.note, profile, optional=True)
 
     def note(self, info: Any) -> None:
         """Take an AudioInfo: it counts from the next message on."""
@@ -120,30 +117,19 @@ class SoundReader:
     def _format(self) -> SoundFormat:
         """What the parameters say, and AudioInfo where they do not."""
         config = self._config
-        said = None if self._said is None else SoundFormat.of(self._said)  # refuses compressed sound in any case
-        if said is None and not (config.audio_rate_hz and config.audio_channels and config.audio_format):
+        said = SoundFormat(0, 0, "") if self._said is None else SoundFormat.of(self._said)  # compressed: refused anyway
+        rate_hz, channels = config.audio_rate_hz or said.rate_hz, config.audio_channels or said.channels
+        sample_format = config.audio_format or said.sample_format
+        if self._said is None and not (rate_hz and channels and sample_format):
             raise EmotionError(
                 f"no AudioInfo has come on {self._info_topic} yet, and the messages do not say what they hold: remap "
                 "audio_info, or set audio_rate_hz, audio_channels and audio_format"
             )
-        return SoundFormat(
-            config.audio_rate_hz or (said.rate_hz if said else 0),
-            config.audio_channels or (said.channels if said else 0),
-            config.audio_format or (said.sample_format if said else ""),
-        )
+        return SoundFormat(rate_hz, channels, sample_format)
 
-
-def message_class(name: str) -> Any:
-    """The class of a type such as ``std_msgs/msg/Header``; raises EmotionError with what to install."""
-    package, _, kind = name.split("/")
-    advice = _SOURCES.get(name, _SOURCES[DATA]).format(distro=os.environ.get("ROS_DISTRO", "jazzy"))
-    try:
-        module = importlib.import_module(f"{package}.msg")
-    except ImportError as error:
-        raise EmotionError(f"the messages of {package} are not installed ({error}): {advice}, and source it") from error
-    if not hasattr(module, kind):
-        raise EmotionError(f"expected a package {package} with {kind}, got another package of that name: {advice}")
-    return getattr(module, kind)
+    def _class(self, name: str) -> Any:
+        package, _, kind = name.split("/")
+        return message_type(package, kind, f"audio_type:={self._config.audio_type}", _INSTALL.get(name))
 
 
 def to_message(sound: NDArray[Any], rate_hz: int, header: Header) -> AudioChunk:

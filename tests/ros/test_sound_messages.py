@@ -22,7 +22,8 @@ from rclpy.parameter import Parameter
 from emotion_core.errors import EmotionError
 from emotion_ros import parameters, qos
 from emotion_ros.managed import ManagedNode
-from emotion_ros.sound_messages import SoundConfig, SoundReader, message_class
+from emotion_ros.others import message_type
+from emotion_ros.sound_messages import SoundConfig, SoundReader
 
 class Listener(ManagedNode):
     def configure(self):
@@ -43,6 +44,10 @@ class Listener(ManagedNode):
 
     def deactivate(self): pass
     def forget(self): pass
+
+def message_class(name):
+    package, _, kind = name.split("/")
+    return message_type(package, kind, "the test")
 
 def fill(message, fields):
     for name, value in fields.items():
@@ -190,8 +195,10 @@ def test_audio_utils(read: Callable[..., Any]) -> None:
 
 
 def test_packages_that_are_missing_or_another_s(read: Callable[..., Any]) -> None:
-    assert "audio_utils_msgs are not installed" in (said := read([], {"audio_type": "audio_utils"}))
-    assert "introlab/audio_utils" in said
-    assert "ros-drivers/audio_common" in read([], {"audio_type": "audio_common"})
+    said = read([], {"audio_type": "audio_utils"})
+    assert "audio_type:=audio_utils takes the package audio_utils_msgs, which is not here" in said
+    assert "build introlab/audio_utils" in said
+    assert "-audio-common-msgs" in read([], {"audio_type": "audio_common"})
     said = read(["ros_drivers/audio_common_msgs"], {"audio_type": "mgonzs13"})
-    assert "expected a package audio_common_msgs with AudioStamped, got another package of that name" in said
+    assert "takes audio_common_msgs/msg/AudioStamped, but the audio_common_msgs here has none" in said
+    assert "build mgonzs13/audio_common" in said
