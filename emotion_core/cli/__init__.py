@@ -62,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
         models,
         node,
         prepare,
+        record,
         replay,
         run,
         train,
@@ -82,7 +83,22 @@ def build_parser() -> argparse.ArgumentParser:
         help="import a file, or a module by its name, that registers architectures and datasets (before COMMAND)",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (infer, video, annotate, eval, prepare, train, export, bench, models, download, node, replay, run):
+    for module in (
+        infer,
+        video,
+        annotate,
+        eval,
+        prepare,
+        train,
+        export,
+        bench,
+        models,
+        download,
+        node,
+        record,
+        replay,
+        run,
+    ):
         module.add(commands)
     return parser
 
@@ -94,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parser = build_parser()
         args, rest = parser.parse_known_args(argv)
-        if rest and args.command not in ("node", "run"):
+        if rest and args.command not in ("node", "record", "run"):
             parser.prog += f" {args.command}"
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         _refuse_empty(vars(args))

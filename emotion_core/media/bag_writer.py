@@ -27,17 +27,21 @@ class BagWriter:
         path: ending in .mcap or .db3 for one file, which replaces an older one; any other name stands for a folder with
             an MCAP file and metadata.yaml, which must not exist or be empty.
         store: knows the messages; ``make_typestore()`` when left out.
+        in_place: for recordings, which cannot be made again: a folder that is there from the start, and of which stays
+            what was written, whatever happens. ``RawBag`` reads it.
 
     Raises:
         EmotionError: it cannot be written there, or rosbags is not installed.
     """
 
-    def __init__(self, path: str | Path, store: Any = None) -> None:
+    def __init__(self, path: str | Path, store: Any = None, in_place: bool = False) -> None:
         self.path = user_path(path)
         self.store = store or make_typestore()
         self.written = 0
-        self._single = self.path.suffix in STORAGES
+        self._single, self._in_place = self.path.suffix in STORAGES, in_place
         self._connections: dict[tuple[str, str], Any] = {}
+        if in_place and self.path.suffix in STORAGES:
+            raise EmotionError(f"{self.path}: a recording is a folder, name it without {self.path.suffix}")
         folder = prepare_folder(self.path.parent)
         if self._single:
             check_writable(self.path)
@@ -46,12 +50,16 @@ class BagWriter:
         self._aside = folder / f".{secrets.token_hex(6)}.part"
         from rosbags.rosbag2 import StoragePlugin, Writer
 
-        plugin = StoragePlugin[STORAGES.get(self.path.suffix, "MCAP")]
-        self._writer: Any = Writer(
-            self._aside / (self.path.stem if self._single else self.path.name), version=_VERSION, storage_plugin=plugin
-        )
+        plugin = StoragePlugin[STORAGES[self.path.suffix] if self._single else "MCAP"]
         try:
-            self._aside.mkdir()
+            if in_place:
+                place = self.path
+                with contextlib.suppress(FileNotFoundError):
+                    place.rmdir()  # rosbags makes it itself
+            else:
+                self._aside.mkdir()
+                place = self._aside / (self.path.stem if self._single else self.path.name)
+            self._writer: Any = Writer(place, version=_VERSION, storage_plugin=plugin)
             self._writer.open()
         except OSError as error:
             self.abort()
@@ -94,10 +102,12 @@ class BagWriter:
             self.written += 1
 
     def close(self) -> None:
-        """Finish the bag and put it in place; raises EmotionError where that fails, and no bag is left then."""
+        """Finish the bag and put it in its place; raises EmotionError where that fails."""
         with self._told():
             self._writer.close()
             made = self._writer.path
+            if self._in_place:
+                return
             if self._single:
                 file = next(item for item in made.iterdir() if item.suffix in STORAGES)
                 put_in_place(file, self.path)
@@ -108,14 +118,14 @@ class BagWriter:
         shutil.rmtree(self._aside, ignore_errors=True)
 
     def abort(self) -> None:
-        """Leave nothing behind."""
+        """Give up: leave nothing behind, unless it is written in place."""
         with contextlib.suppress(Exception):
             self._writer.abort()
         shutil.rmtree(self._aside, ignore_errors=True)
 
     @contextlib.contextmanager
     def _told(self) -> Any:
-        """What goes wrong in writing, as EmotionError; nothing of the bag is left then."""
+        """What goes wrong in writing, as EmotionError; the bag is given up then."""
         try:
             yield
         except (OSError, sqlite3.Error) as error:

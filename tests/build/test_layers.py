@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 ROS = {
     "action_msgs", "ament_index_python", "audio_common_msgs", "audio_utils_msgs", "builtin_interfaces", "cv_bridge",
     "diagnostic_msgs", "diagnostic_updater", "emotion_perception", "emotion_ros", "geometry_msgs", "hri_msgs", "launch",
-    "launch_ros", "lifecycle_msgs", "message_filters", "rcl_interfaces", "rclpy", "rosbag2_py", "rosgraph_msgs", "rosidl_runtime_py",
+    "launch_ros", "lifecycle_msgs", "message_filters", "rcl_interfaces", "rclpy", "rosbag2_py", "rosgraph_msgs",
+    "rosidl_runtime_py",
     "sensor_msgs", "std_msgs", "std_srvs", "tf2_ros", "vision_msgs", "visualization_msgs",
 }  # fmt: skip
 # What only the extras install: a module that needs one at its top is not part of a running node.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -411,3 +413,54 @@ class TestWriter:
     def test_pictures_of_a_camera_are_readable_as_jpeg(self, make: Messages) -> None:
         message = make.compressed(np.full((10, 20, 3), 7, np.uint8), make.header(START, "lens"))
         assert cv2.imdecode(message.data, cv2.IMREAD_COLOR).shape == (10, 20, 3)
+
+
+FULL = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.unshare(0x00020000 | (0x10000000 if os.geteuid() else 0)):  # CLONE_NEWNS; others than root: CLONE_NEWUSER
+    sys.exit(77)
+if libc.mount(b"none", b"/", None, 0x44000, None):  # MS_REC | MS_PRIVATE: this mount is nobody else's
+    sys.exit(77)
+if libc.mount(b"none", sys.argv[1].encode(), b"tmpfs", 0, b"size=8m"):
+    sys.exit(77)
+from emotion_core.errors import EmotionError
+from emotion_core.media.bag_files import RawBag
+from emotion_core.media.bag_types import make_typestore
+from emotion_core.media.bag_writer import BagWriter
+store = make_typestore()
+data = bytes(4) + (3).to_bytes(4, "little") + os.urandom(4000)
+for name, in_place in (("recorded", True), ("made", False), ("made.mcap", False), ("made.db3", False)):
+    path = os.path.join(sys.argv[1], name)
+    writer = BagWriter(path, store, in_place)
+    try:
+        for index in range(10000):
+            writer.write_raw("/chatter", "std_msgs/msg/String", data, index)
+        writer.close()
+        print("there was room")
+    except EmotionError as error:
+        print(error)
+    if in_place:
+        with RawBag(path) as bag:
+            print(1000 < len(list(bag.messages(["/chatter"]))) <= writer.written, bag.damage)
+        import shutil
+        shutil.rmtree(path)
+print(os.listdir(sys.argv[1]))
+"""
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """Of what is recorded the readable part stays; of what can be made again nothing."""
+    command = [sys.executable, "-c", FULL, str(tmp_path)]
+    result = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
+    if result.returncode == 77:
+        pytest.skip("a small file system may not be mounted here")
+    assert result.stdout.splitlines() == [
+        f"{tmp_path}/recorded cannot be written: the disk is full, make room",
+        "True ['metadata.yaml is missing', 'recorded.mcap: its end is missing']",
+        *(
+            f"{tmp_path}/{name} cannot be written: the disk is full, make room"
+            for name in ("made", "made.mcap", "made.db3")
+        ),
+        "[]",
+    ], result.stderr
