@@ -14,7 +14,6 @@ from emotion_core.audio.messages import SoundChunk
 from emotion_core.errors import EmotionError
 from emotion_core.pipeline.audiovisual import AudiovisualConfig, AudiovisualPipeline
 from emotion_core.pipeline.facial import FacialPipeline
-from emotion_core.pipeline.facial import FacialPipeline
 from emotion_core.types import EmotionEstimate, Picture
 from emotion_ros import qos
 from emotion_ros.conversions import to_stamp
