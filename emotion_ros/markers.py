@@ -56,11 +56,13 @@ class Markers:
 
     Attributes:
         camera: the last calibration that came.
+        heard, unusable: how many came, and how many of them had no focal length.
     """
 
     def __init__(self, node: ManagedNode, settings: MarkerConfig) -> None:
         self._node, self._settings = node, settings
         self.camera: CameraInfo | None = None
+        self.heard = self.unusable = 0
         self._depth = DepthImages(node, settings.depth_slop_s) if settings.markers_from == "depth" else None
         self._publisher = node.output(MarkerArray, "~/markers", qos.ESTIMATES)
         self._count = 0
@@ -111,6 +113,8 @@ class Markers:
 
     def _set_camera(self, message: CameraInfo) -> None:
         self.camera = message
+        self.heard += 1
+        self.unusable += to_pinhole(message, 1, 1) is None
 
     def _id(self, name: str | int) -> int:
         if name not in self._ids:

@@ -84,7 +84,7 @@ class SeeingNode(EstimatorNode[PipelineT]):
         self._estimate = self.output(EmotionEstimate, "~/estimate", qos.ESTIMATES)
         self._model_info = self.output(ModelInfo, "~/model_info", qos.LATCHED, always=True)
         settings, given = self.settings, self.settings.faces == "hri"
-        self.overlay, self.markers = Overlay(self, settings, self._facial_now), Markers(self, settings)
+        self.overlay, self.markers = Overlay(self, settings, self._facial_now, self.rest), Markers(self, settings)
         views: list[View] = [self.overlay, self.markers]
         if settings.hri:
             views.append(Hri(self, settings.hri_cropped, known=given))
@@ -108,9 +108,15 @@ class SeeingNode(EstimatorNode[PipelineT]):
         self._model_info.publish(info)
 
     def reports(self) -> Sequence[Report]:
-        """How many faces there were in the last image, and what became of the overlays."""
-        drawn = self.overlay.counts
-        values = {"faces": self._faces, "overlay_drawn": drawn.processed, "overlay_dropped": drawn.dropped}
+        """How many faces there were in the last image, and what became of overlays and calibrations."""
+        drawn, markers = self.overlay.counts, self.markers
+        values = {
+            "faces": self._faces,
+            "overlay_drawn": drawn.processed,
+            "overlay_dropped": drawn.dropped,
+            "camera_infos": markers.heard,
+            "camera_infos_unusable": markers.unusable,
+        }
         return [Report(values=values)]
 
     def subscribe(self) -> None:
