@@ -20,6 +20,11 @@ class Counts:
     dropped: int = 0
     rejected: int = 0
 
+    @property
+    def unfinished(self) -> int:
+        """How many wait or are at work."""
+        return self.received - self.processed - self.dropped - self.rejected
+
     def __add__(self, other: Counts) -> Counts:
         return Counts(**{name: value + getattr(other, name) for name, value in vars(self).items()})
 
@@ -31,13 +36,19 @@ class LatestWorker(Generic[Item]):
         work: returns whether the item could be used; an exception is passed to ``failed`` and the thread goes on.
         failed: told about an exception of ``work`` (the item counts as rejected) or of an action handed to ``soon``.
         name: of the thread.
+        pause: called by the thread when there is an item, before it takes the newest; it may wait for something.
     """
 
     def __init__(
-        self, work: Callable[[Item], bool], failed: Callable[[Exception], None], name: str = "latest"
+        self,
+        work: Callable[[Item], bool],
+        failed: Callable[[Exception], None],
+        name: str = "latest",
+        pause: Callable[[], None] | None = None,
     ) -> None:
-        self._work, self._failed = work, failed
-        self._condition = threading.Condition()
+        self._work, self._failed, self._pause = work, failed, pause
+        lock = threading.RLock()
+        self._condition, self._idle = threading.Condition(lock), threading.Condition(lock)
         self._waiting: Item | None = None
         self._actions: dict[str, Callable[[], None]] = {}
         self._stopping = False
@@ -78,6 +89,11 @@ class LatestWorker(Generic[Item]):
         with self._condition:
             return Counts(**vars(self._counts))
 
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until nothing is at work and nothing waits, or it is stopped; False when that takes longer."""
+        with self._condition:
+            return self._idle.wait_for(lambda: self._stopping or not self._counts.unfinished, timeout_s)
+
     def stop(self, timeout_s: float = 5.0) -> bool:
         """Finish the item at work and end the thread; a waiting item is dropped.
 
@@ -90,6 +106,7 @@ class LatestWorker(Generic[Item]):
                 self._waiting = None
                 self._counts.dropped += 1
             self._condition.notify()
+            self._idle.notify_all()
         if threading.current_thread() is self._thread:
             return True
         self._thread.join(timeout_s)
@@ -100,6 +117,10 @@ class LatestWorker(Generic[Item]):
             with self._condition:
                 while self._waiting is None and not self._actions and not self._stopping:
                     self._condition.wait()
+                pauses = self._pause is not None and self._waiting is not None and not self._stopping
+            if pauses and self._pause is not None:
+                self._attempt(self._pause)
+            with self._condition:
                 item, self._waiting = self._waiting, None
                 actions, self._actions = self._actions, {}
                 ending = self._stopping
@@ -112,6 +133,7 @@ class LatestWorker(Generic[Item]):
                         self._counts.processed += 1
                     else:
                         self._counts.rejected += 1
+                    self._idle.notify_all()
             if ending:
                 return
 

@@ -27,6 +27,8 @@ from emotion_ros.views import Seen
 
 FORMAT = "bgr8; jpeg compressed bgr8"
 """As image_transport names it."""
+PATIENCE_S = 0.5
+"""So long a picture waits until nothing is estimated: where that never happens, two a second are drawn all the same."""
 _EMPTY_PX = (480, 640, 3)
 _GROUND = (28, 24, 22)  # BGR
 _DARKENED = 0.35  # nobody should take an old picture for a live one
@@ -53,20 +55,28 @@ class OverlayConfig(CheckedConfig):
 class Overlay:
     """``~/overlay``, and ``~/overlay/compressed`` as JPEG: drawn only while somebody subscribes.
 
-    The newest image is drawn by a thread of its own, so that no estimate waits for it; what comes in the meantime is
-    not drawn, and counted. A voice that is heard while no pictures come is drawn on the last one, which is darkened.
+    The newest image is drawn by a thread of its own, and as a rule while nothing is estimated: sending a large picture
+    takes milliseconds in which no other thread of Python runs. What comes in the meantime is not drawn, and counted. A
+    voice that is heard while no pictures come is drawn on the last one, which is darkened.
 
     Args:
         node: publishes it.
         settings: what is drawn.
         facial: gives what classifies the faces at the moment, for ``saliency``; None while there is nothing.
+        rest: waits until nothing is estimated, at most for so many seconds.
 
     Raises:
         EmotionError: with ``saliency``, torch or the weights are missing.
     """
 
-    def __init__(self, node: ManagedNode, settings: OverlayConfig, facial: Callable[[], FacialPipeline | None]) -> None:
-        self._node, self._settings = node, settings
+    def __init__(
+        self,
+        node: ManagedNode,
+        settings: OverlayConfig,
+        facial: Callable[[], FacialPipeline | None],
+        rest: Callable[[float], None],
+    ) -> None:
+        self._node, self._settings, self._rest = node, settings, rest
         self._raw = node.output(Image, "~/overlay", qos.IMAGE_OUT)
         self._compressed = node.output(CompressedImage, "~/overlay/compressed", qos.IMAGE_OUT)
         self._heat = Heat(node, facial) if settings.saliency else None
@@ -84,7 +94,7 @@ class Overlay:
     def listen(self) -> None:
         """Begin to draw."""
         self._traces = AffectTraces(self._settings.overlay_trace_s)
-        self._worker = LatestWorker(self._draw, self._failed)
+        self._worker = LatestWorker(self._draw, self._failed, "overlay", lambda: self._rest(PATIENCE_S))
 
     def show(self, seen: Seen) -> None:
         """Have it drawn; paths are remembered also while nobody looks."""

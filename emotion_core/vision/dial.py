@@ -34,8 +34,9 @@ def draw_path(
     last = len(trace) - 1
     for i, point in enumerate(trace):
         here = pixel(point.valence, point.arousal)
-        if here == before and point.joined and i < last:
-            continue  # somebody whose face rests
+        near = before is not None and max(abs(here[0] - before[0]), abs(here[1] - before[1])) <= thick
+        if near and point.joined and i < last:
+            continue  # it would hardly be seen, and there are hundreds
         colour = _mixed(bgr(point.label), ground, 1 - point.age)
         if before is not None and point.joined:
             cv2.line(canvas, before, here, colour, thick, cv2.LINE_AA)

@@ -125,3 +125,54 @@ def test_an_action_that_fails_is_told_and_costs_no_item() -> None:
     worker.put(1)
     wait(lambda: worker.counts().processed == 1)
     assert worker.stop()
+
+
+def test_whoever_waits_for_rest_waits_until_nothing_is_at_work() -> None:
+    desk = Desk()
+    worker: LatestWorker[int] = LatestWorker(desk.work, lambda _: None)
+    assert worker.wait_idle(0.0)
+    worker.put(1)
+    wait(lambda: desk.begun == [1])
+    worker.put(2)
+    assert not worker.wait_idle(0.01)
+    rested: list[bool] = []
+    waiter = threading.Thread(target=lambda: rested.append(worker.wait_idle(20)))
+    waiter.start()
+    desk.let.release()
+    wait(lambda: desk.begun == [1, 2])
+    assert not rested  # between the two there was no rest
+    desk.let.release()
+    waiter.join(20)
+    assert rested == [True]
+    worker.put(3)
+    wait(lambda: desk.begun == [1, 2, 3])
+    assert not worker.stop(timeout_s=0.0)
+    assert worker.wait_idle(0.0)  # nobody waits for one that is being stopped
+    desk.let.release()
+    assert worker.stop()
+
+
+def test_after_a_pause_the_newest_is_taken() -> None:
+    begun: list[int] = []
+    pauses, let = threading.Semaphore(0), threading.Semaphore(0)
+
+    def pause() -> None:
+        pauses.release()
+        assert let.acquire(timeout=20)
+
+    worker: LatestWorker[int] = LatestWorker(lambda item: begun.append(item) is None, lambda _: None, pause=pause)
+    worker.put(1)
+    assert pauses.acquire(timeout=20)
+    worker.put(2)
+    worker.put(3)
+    let.release()
+    wait(lambda: worker.counts().processed == 1)
+    assert begun == [3]
+    assert worker.counts() == Counts(received=3, processed=1, dropped=2)
+    worker.put(4)
+    assert pauses.acquire(timeout=20)
+    assert not worker.stop(timeout_s=0.0)
+    let.release()
+    assert worker.stop()
+    assert begun == [3]
+    assert worker.counts().dropped == 3

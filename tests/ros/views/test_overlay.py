@@ -26,7 +26,9 @@ pytestmark = pytest.mark.ros
 @pytest.fixture
 def make(stage: Any) -> Callable[..., Any]:
     """Call with settings for an active node with an overlay."""
-    return lambda **settings: stage(lambda node: Overlay(node, OverlayConfig(**settings), lambda: None))
+    return lambda **settings: stage(
+        lambda node: Overlay(node, OverlayConfig(**settings), lambda: None, lambda timeout_s: None)
+    )
 
 
 class Viewer:
@@ -145,6 +147,24 @@ def test_an_estimate_does_not_wait_and_the_newest_is_drawn(
     assert [message.header.stamp.sec for message in viewer.raw] == [1, 5]
     assert viewer.spin(lambda: node.view.counts.processed == 2)
     assert (node.view.counts.received, node.view.counts.dropped) == (5, 3)
+
+
+def test_it_is_drawn_when_nothing_is_estimated(
+    stage: Any, viewer: Viewer, grey: Any, estimate: Any, drawings: Any
+) -> None:
+    asked: list[float] = []
+    gate = threading.Event()
+    node = stage(lambda node: Overlay(node, OverlayConfig(), lambda: None, lambda s: (asked.append(s), gate.wait(60))))
+    viewer.look(node)
+    node.see(grey, [estimate()], 1)
+    assert viewer.spin(lambda: bool(asked))
+    node.see(grey, [estimate()], 2)
+    assert not drawings.calls
+    gate.set()
+    viewer.picture()
+    assert viewer.raw[0].header.stamp.sec == 2
+    assert asked == [overlay.PATIENCE_S]
+    assert (node.view.counts.processed, node.view.counts.dropped) == (1, 1)
 
 
 def test_jpeg_is_the_same_picture(make: Any, viewer: Viewer, grey: Any, estimate: Any) -> None:

@@ -34,7 +34,10 @@ def test_every_estimating_node_has_a_layout() -> None:
 def test_a_layout_shows_what_the_node_publishes(name: str, ros_node: Any, stage: Any) -> None:
     class Both:
         def __init__(self, node: Any) -> None:
-            self.views = Overlay(node, OverlayConfig(), lambda: None), Markers(node, MarkerConfig())
+            self.views = (
+                Overlay(node, OverlayConfig(), lambda: None, lambda timeout_s: None),
+                Markers(node, MarkerConfig()),
+            )
 
         def listen(self) -> None:
             """Not needed."""
