@@ -166,6 +166,12 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
         self.input(kind, topic, take if numbered else lambda message: take(message, {}), profile)
         return topic
 
+    def rest(self, timeout_s: float) -> None:
+        """Wait until no message is worked on, but no longer than this: for what is not to delay an estimate."""
+        worker = self._worker
+        if worker is not None:
+            worker.wait_idle(timeout_s)
+
     def every(self, noun: str, kind: type, topic: str, callback: Callable[[Any], None], profile: QoSProfile) -> None:
         """Subscribe to messages of which none is left out, such as sound; diagnostics tell when they stop coming."""
         topic = self.resolve_topic_name(topic)
