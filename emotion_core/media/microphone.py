@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -47,7 +48,7 @@ class Microphone:
             found = self._sounddevice.query_devices(chosen, "input")
             self.name = str(found["name"])
             self.rate_hz = rate_hz or round(found["default_samplerate"])
-            self._queue: queue.Queue[Chunk] = queue.Queue(max(2, round(_WAITING_S / chunk_s)))
+            self._queue: queue.Queue[Chunk | None] = queue.Queue(max(2, round(_WAITING_S / chunk_s)))
             self._stream = self._sounddevice.InputStream(
                 device=chosen,
                 samplerate=self.rate_hz,
@@ -67,15 +68,18 @@ class Microphone:
     def __iter__(self) -> Iterator[Chunk]:
         while not self._closed:
             try:
-                yield self._queue.get(timeout=SILENCE_S)
+                chunk = self._queue.get(timeout=SILENCE_S)
             except queue.Empty:
-                if not self._closed:
-                    raise EmotionError(f"the microphone {self.name} sends no more sound: was it unplugged?") from None
+                raise EmotionError(f"the microphone {self.name} sends no more sound: was it unplugged?") from None
+            if chunk is not None:
+                yield chunk
 
     def close(self) -> None:
-        """Stop recording; an iteration under way ends within SILENCE_S."""
+        """Stop recording, and end an iteration under way."""
         self._closed = True
         self._stream.close()
+        with contextlib.suppress(queue.Full):  # then it does not wait
+            self._queue.put_nowait(None)
 
     def _record(self, samples: Any, count: int, time: Any, status: Any) -> None:
         """Called in a thread of PortAudio's; it may not wait."""

@@ -103,7 +103,7 @@ def test_what_is_lost_is_counted_and_nothing_grows(sounddevice):
 
 
 def test_closing_ends_the_iteration(sounddevice, monkeypatch):
-    monkeypatch.setattr(module, "SILENCE_S", 0.05)
+    monkeypatch.setattr(module, "SILENCE_S", 100.0)
     microphone = opened()
     microphone._stream.record(np.zeros((160, 1)))
     found: list[Any] = []
