@@ -6,17 +6,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from emotion_perception.msg import EmotionEstimate, EmotionEstimates
 from rclpy.parameter import Parameter
 from rclpy.time import Time as RosTime
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from emotion_core.media.clip import sample_photo, window
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
+from emotion_core.types import Box, Face
 from emotion_ros import images, qos
 from emotion_ros.facial_node import FacialNode
 
@@ -151,12 +154,12 @@ def test_ids_are_never_used_twice(stream: Any, face: np.ndarray) -> None:
     assert facial.ids([face], [1.0]) == ["1"]
     (result,) = facial.node.set_parameters([Parameter("min_iou", value=0.4)])
     assert result.successful
-    assert facial.ids([face], [1.1]) == ["2"]
+    assert facial.ids([face], [1.1]) == ["1"]  # new settings forget nobody
     facial.node.trigger_deactivate()
-    assert facial.start().ids([face], [1.2]) == ["3"]
+    assert facial.start().ids([face], [1.2]) == ["2"]
     facial.node.trigger_deactivate()
     facial.node.trigger_cleanup()
-    assert facial.start().ids([face], [1.3]) == ["4"]
+    assert facial.start().ids([face], [1.3]) == ["3"]
 
 
 def test_a_parameter_that_was_set_counts(stream: Any, face: np.ndarray) -> None:
@@ -191,3 +194,69 @@ def test_a_recording_twice_gives_the_same_estimates(stream: Any) -> None:
         for estimate in answer.estimates:
             estimate.track_id = ""
     assert again == first
+
+
+# ---- trouble in mid-stream -----------------------------------------------------------------------------------------
+
+
+def test_the_resolution_may_change(stream: Any, face: np.ndarray) -> None:
+    facial = stream(detect_every=3)
+    sizes = [face.shape[1::-1], (256, 240), (256, 240), (1024, 960), face.shape[1::-1]]
+    for i, (width, height) in enumerate(sizes):
+        picture = cv2.resize(face, (width, height))
+        (estimate,) = facial.send(picture, 10 + i / 30)
+        roi = estimate.roi
+        assert 0 < roi.x_offset + roi.width <= width and 0 < roi.y_offset + roi.height <= height
+        assert roi.width / width == pytest.approx(0.35, abs=0.15)
+
+
+def test_two_publishers_and_their_frames_are_told_apart_by_the_header(
+    stream: Any, ros_node: Any, face: np.ndarray
+) -> None:
+    facial = stream()
+    other = ros_node.create_publisher(Image, "image", qos.IMAGE_OUT)
+    assert facial.spin(lambda: other.get_subscription_count() > 0)
+    for i in range(6):
+        count, frame_id = len(facial.answers), ("lens", "tail")[i % 2]
+        stamp = RosTime(nanoseconds=(100 + i) * 10**8).to_msg()
+        publisher = (facial.publisher, other)[i % 2]
+        publisher.publish(images.to_message(face, Header(stamp=stamp, frame_id=frame_id)))
+        assert facial.spin(lambda count=count: len(facial.answers) > count)
+        answer = facial.answers[-1]
+        assert (answer.header.frame_id, answer.header.stamp) == (frame_id, stamp)
+        assert {estimate.header.frame_id for estimate in answer.estimates} == {frame_id}
+
+
+def test_thousands_of_faces_of_a_broken_detector(stream: Any, health_of: Any, face: np.ndarray) -> None:
+    health = health_of("facial")
+    facial = stream(max_faces=8)
+    rng = np.random.default_rng(0)
+    faces = [Face(Box(*rng.uniform(-50, 500, 2), *rng.uniform(1, 300, 2))) for _ in range(5000)]
+    real = facial.node.pipeline.detector.detect
+    facial.node.pipeline.detector.detect = lambda image: faces
+    for i in range(3):
+        assert len(facial.send(face, 10 + i)) == 8
+    facial.node.pipeline.detector.detect = real
+    assert len(facial.send(face, 20)) == 1
+    assert facial.spin(lambda: health.count("processed") == 4 and health.values["faces"] == "1")
+    assert health.count("rejected") == 0
+
+
+def test_a_simulated_clock_that_jumps_changes_nothing(
+    ros_node: Any, spin_until: Any, spin_with: Any, face: np.ndarray
+) -> None:
+    """Stamps are the images'; the clock is asked for an image without one only."""
+    node = spin_with(FacialNode, "facial", use_sim_time=True, detector="haar")
+    clock = ros_node.create_publisher(Clock, "/clock", 10)
+    facial = Stream(ros_node, spin_until, node).start()
+    assert spin_until(lambda: clock.get_subscription_count() > 0)
+    ids = []
+    for i, second in enumerate((1000, 5, 0, 2_000_000_000)):
+        clock.publish(Clock(clock=Time(sec=second)))
+        if second:
+            assert spin_until(lambda second=second: node.get_clock().now().nanoseconds == second * 10**9)
+        (estimate,) = facial.send(face, 50 + 0.1 * i)
+        ids.append(estimate.track_id)
+    assert set(ids) == {"1"}
+    facial.send(face, 0)
+    assert facial.answers[-1].header.stamp.sec == 2_000_000_000
