@@ -180,7 +180,8 @@ class HriFaces:
                 self._note(message.header).rois[name] = message
             self._match()
 
-        subscription = self._node.input(self._roi_type, f"{FACES}/{name}/roi", take, qos.ESTIMATES)
+        # Not overridable: parameters for every name that ever comes would never end.
+        subscription = self._node.input(self._roi_type, f"{FACES}/{name}/roi", take, qos.ESTIMATES, optional=True)
         with self._lock:
             self._followed[name] = _Followed(subscription)
 
