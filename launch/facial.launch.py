@@ -15,6 +15,11 @@ TOPICS = {
 PARAMETERS = {
     "model": ("", "Name or path of a model; by default what params_file says."),
     "detector": ("", "Face detector; by default what params_file says.", ("", "auto", "yunet", "haar")),
+    "provider": (
+        "",
+        "What the network runs on; by default what params_file says.",
+        ("", "auto", "cpu", "cuda", "tensorrt"),
+    ),
     "image_transport": ("", "Kind of images; by default what params_file says.", ("", "raw", "compressed")),
 }
 

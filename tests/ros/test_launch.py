@@ -38,8 +38,8 @@ class Configuration:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def perform(self, context: dict[str, str]) -> str:
-        return context[self.name]
+    def perform(self, context: Any) -> str:
+        return str(context.launch_configurations[self.name])
 
 
 STAND_INS = {
@@ -53,6 +53,7 @@ STAND_INS = {
     "launch_ros.actions": "LifecycleNode Node",
     "launch_ros.event_handlers": "OnStateTransition",
     "launch_ros.events": "",
+    "launch_ros.parameter_descriptions": "ParameterValue",
 }
 
 
@@ -90,14 +91,13 @@ def started(stand_ins: None, monkeypatch: pytest.MonkeyPatch) -> Start:
         monkeypatch.setattr(sys, "argv", ["ros2", "launch", "emotion_perception", path.name, *given])
         (entities,) = load(path).generate_launch_description().given
         *declared, function = entities
-        context = {}
+        values = dict(arguments)
         for entity in declared:
             (name,) = entity.given
-            context[name] = arguments.get(name, entity.default_value)
+            value = values.setdefault(name, entity.default_value)
             assert entity.description.endswith(".")
-            if entity.choices is not None:
-                assert entity.default_value in entity.choices and context[name] in entity.choices
-        return function.function(context)  # type: ignore[no-any-return]
+            assert entity.choices is None or {entity.default_value, value} <= set(entity.choices)
+        return function.function(SimpleNamespace(launch_configurations=values))  # type: ignore[no-any-return]
 
     return start
 
@@ -250,3 +250,42 @@ def test_rviz_shows_the_node_where_it_is(started: Start) -> None:
     assert ("/facial/overlay", "/mood/overlay") in rviz.remappings
     (rviz,) = started("rviz")
     assert all(whole == there for whole, there in rviz.remappings)
+
+
+# ---- bags ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_bag_is_played_into_a_node_on_the_bag_s_time(started: Start) -> None:
+    included, player = started("replay", bag="2026-01-01", rate="2", image="/cam/image_raw", namespace="lab")
+    assert included.kind == "IncludeLaunchDescription"
+    assert included.given[0].given == (str(LAUNCH / "facial.launch.py"),)
+    assert included.launch_arguments == [("use_sim_time", "true")]
+    assert (player.package, player.executable) == ("emotion_perception", "bag_player")
+    texts, others = player.parameters
+    assert {name: value.given for name, value in texts.items()} == {
+        "bag": ("2026-01-01",),
+        "topics": ("",),
+        "wait_for": ("/lab/facial/estimates",),
+    }
+    assert all(value.value_type is str for value in texts.values())
+    assert others == {"rate": 2.0, "clock": True, "wait_for_subscriber": True}
+    assert player.on_exit[0].kind == "Shutdown"
+
+
+def test_a_bag_is_shown_and_played_by_the_time(started: Start) -> None:
+    *included, player = started(
+        "replay", bag="b", node="audiovisual", node_name="mood", rviz="yes", wait="no", shutdown="no"
+    )
+    assert [Path(entity.given[0].given[0]).name for entity in included] == ["audiovisual.launch.py", "rviz.launch.py"]
+    assert player.parameters[0]["wait_for"].given == ("",) and player.on_exit == []
+    *_, player = started("replay", bag="b", node="audiovisual", node_name="mood")
+    assert player.parameters[0]["wait_for"].given == ("/mood/estimates",)
+
+
+def test_the_player_takes_what_it_is_given() -> None:
+    from dataclasses import fields
+
+    from emotion_ros.bag_player_node import CONFIGS
+
+    given = {"bag", "topics", "wait_for", "rate", "clock", "wait_for_subscriber"}
+    assert given <= {item.name for config in CONFIGS for item in fields(config)}
