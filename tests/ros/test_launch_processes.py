@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 LAUNCH = Path(__file__).resolve().parents[2] / "launch"
@@ -133,6 +134,31 @@ def test_a_file_that_includes_it_twice(launch: Any, spin_until: Any, ros_node: A
     assert launched.end() == 0 and "Traceback" not in launched.said
 
 
+def test_a_bag_through_a_node(launch: Any, spin_until: Any, ros_node: Any, tmp_path: Path) -> None:
+    """Every picture gets its estimates, once, and launch ends with the bag."""
+    pytest.importorskip("rosbags", reason="rosbags comes with the extra [bags]")
+    from emotion_perception.msg import EmotionEstimates
+
+    from emotion_core.media.bag_messages import Messages
+    from emotion_core.media.bag_writer import BagWriter
+    from emotion_ros import qos
+
+    stamps = [1_700_000_000_000_000_000 + index * 100_000_000 for index in range(5)]
+    with BagWriter(tmp_path / "2026.mcap") as writer:
+        make = Messages(writer.store)
+        for stamp in stamps:
+            picture = np.full((48, 64, 3), 99, np.uint8)
+            writer.write("/cam/image", make.image(picture, make.header(stamp, "cam")), stamp)
+    answers: list[Any] = []
+    ros_node.create_subscription(EmotionEstimates, "/lab/facial/estimates", answers.append, qos.ESTIMATES)
+    words = (f"bag:={tmp_path / '2026.mcap'}", "rate:=0.5", "namespace:=lab", "image:=/cam/image", "detector:=haar")
+    launched = launch(LAUNCH / "replay.launch.py", *words, "lifecycle:=active")
+    assert spin_until(lambda: launched.process.poll() is not None), launched.said
+    assert launched.process.returncode == 0, launched.said
+    assert [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in answers] == stamps
+    assert "published 5 messages" in launched.said and launched.said.count("process has finished cleanly") == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -154,4 +180,6 @@ def test_ros2_launch_shows_its_arguments(path: Path) -> None:
     from launch.launch_description_sources import get_launch_description_from_any_launch_file
 
     arguments = get_launch_description_from_any_launch_file(str(path)).get_launch_arguments()
-    assert arguments and all(argument.description and argument.default_value is not None for argument in arguments)
+    assert arguments and all(argument.description for argument in arguments)
+    needed = {argument.name for argument in arguments if argument.default_value is None}
+    assert needed == ({"bag"} if path.name == "replay.launch.py" else set())
