@@ -147,7 +147,7 @@ class Hri:
 
     def _advertise(self, name: str, stamp_s: float) -> _Person:
         def output(kind: Any, topic: str, profile: Any = qos.ESTIMATES) -> Outlet:
-            return self._node.output(kind, f"{FACES}/{name}/{topic}", profile, always=True)  # there while active only
+            return self._node.output(kind, f"{FACES}/{name}/{topic}", profile, brief=True)
 
         person = _Person(stamp_s, output(self._expression_type, "expression"))
         if not self._known:

@@ -18,9 +18,9 @@ from emotion_ros import qos
 from emotion_ros.handover import Inlet, Outlet
 
 try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 except ImportError:  # its name on Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS,
@@ -75,13 +75,16 @@ class ManagedNode(LifecycleNode, ABC):
 
     # ---- what it is made of --------------------------------------------------------------------------------------
 
-    def output(self, kind: type, topic: str, profile: QoSProfile, always: bool = False) -> Outlet:
+    def output(self, kind: type, topic: str, profile: QoSProfile, always: bool = False, brief: bool = False) -> Outlet:
         """A publisher, gone after cleanup and shutdown; it publishes while the node is active, or always.
 
-        Of one that does not publish always, ``qos_overrides`` may change the profile.
+        Of one that does not publish always, ``qos_overrides`` may change the profile. Of a brief one, to be dropped
+        while the node works, nobody is told when a subscriber asks for another quality of service: rclpy would keep a
+        reference to what tells it for ever.
         """
-        if always:
-            outlet = Outlet(self, self.create_publisher(kind, topic, profile))
+        if always or brief:
+            events = PublisherEventCallbacks(use_default_callbacks=False) if brief else None
+            outlet = Outlet(self, self.create_publisher(kind, topic, profile, event_callbacks=events))
         else:
             profile, options = qos.overridable(profile)
             publisher = self.create_lifecycle_publisher(kind, topic, profile, qos_overriding_options=options)

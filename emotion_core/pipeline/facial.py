@@ -10,7 +10,7 @@ import numpy as np
 from emotion_core.cores import bound_opencv
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.pipeline.cadence import Cadence
-from emotion_core.pipeline.finding import FaceFinder, largest
+from emotion_core.pipeline.finding import FaceFinder, GivenFaces, largest
 from emotion_core.pipeline.smoothing import Smoother
 from emotion_core.runtime.classifier import PROVIDERS, Classifier
 from emotion_core.store.finding import DEFAULT_MODEL, find_model
@@ -229,6 +229,8 @@ class FacialPipeline:
         return FaceFinder(self.detector, size, config.detect_every, config.min_face_px, regions, config.max_faces)
 
     def _other_detector(self, config: FacialConfig) -> bool:
+        if isinstance(self.detector, GivenFaces):
+            return False  # whoever finds the faces goes on doing so
         names = ("detector", "detection_size", "min_score")
         return any(getattr(config, name) != getattr(self.config, name) for name in names)
 
