@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     from emotion_core.cli import (
         annotate,
         bench,
+        check,
         download,
         eval,
         export,
@@ -92,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
         train,
         export,
         bench,
+        check,
         models,
         download,
         node,

@@ -14,7 +14,7 @@ from emotion_core.audio.formats import FORMATS
 from emotion_core.audio.messages import CHUNK
 from emotion_core.errors import EmotionError
 from emotion_core.media.bag_types import PACKAGE
-from emotion_core.types import EmotionEstimate, Picture
+from emotion_core.types import Box, EmotionEstimate, Face, Picture
 
 ESTIMATES = f"{PACKAGE}/EmotionEstimates"
 _QUALITY = 90
@@ -86,3 +86,31 @@ class Messages:
             arousal=estimate.arousal,
             model=estimate.model,
         )
+
+
+def estimates_of(message: Any) -> list[EmotionEstimate]:
+    """What an EmotionEstimates says; raises EmotionError where that makes no sense."""
+    try:
+        return [_estimate_of(item) for item in message.estimates]
+    except (ValueError, AttributeError) as error:
+        raise EmotionError(f"expected estimates, got a message with {error}") from None
+
+
+def _estimate_of(item: Any) -> EmotionEstimate:
+    roi, stamp = item.roi, item.header.stamp
+    face = None
+    if roi.width and roi.height:
+        box = Box(roi.x_offset, roi.y_offset, roi.width, roi.height)
+        face = Face(box, min(1.0, max(0.0, float(item.detection_score))))
+    return EmotionEstimate(
+        stamp_s=stamp.sec + stamp.nanosec / 1_000_000_000,
+        labels=tuple(item.labels),
+        probabilities=tuple(float(p) for p in item.probabilities),
+        valence=float(item.valence),
+        arousal=float(item.arousal),
+        face=face,
+        track_id=item.track_id,
+        model=item.model,
+        modalities=int(item.modalities),
+        label=item.label,
+    )
