@@ -1,16 +1,21 @@
-"""The ``emotion`` command as a user meets it: in a process of its own."""
+"""The ``emotion`` command as a user meets it; in a process of its own where that could matter, which takes seconds."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+
+from emotion_core.cli import main
 
 SUBCOMMANDS = ("infer", "video", "eval", "prepare", "train", "export", "bench", "models", "download", "node")
 
@@ -24,6 +29,29 @@ def emotion(*args: object, env: dict[str, str] | None = None) -> subprocess.Comp
         env=os.environ | {"COLUMNS": "160"} | (env or {}),
         check=False,
     )
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """The command in this process; with all that a process of its own would have said."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def run(*args: object) -> subprocess.CompletedProcess[str]:
+        words = [*map(str, args)]
+        capsys.readouterr()
+        root = logging.getLogger()
+        handlers, level = root.handlers[:], root.level
+        root.handlers.clear()  # those of pytest, which would keep warnings from stderr
+        try:
+            code = main(words)
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
+
+    return run
 
 
 def fails_clearly(result: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -42,12 +70,12 @@ def photo(portrait, tmp_path) -> Path:
     return path
 
 
-def test_help_teaches():
+def test_help_teaches(here):
     overview = emotion("--help").stdout
     assert "examples:" in overview
     for name in SUBCOMMANDS:
         assert name in overview
-        assert emotion(name, "--help").stdout.startswith("usage:")
+        assert here(name, "--help").stdout.startswith("usage:")
 
 
 def test_infer_prints_the_documented_json(photo, portrait):
@@ -106,30 +134,33 @@ def test_infer_goes_on_after_a_bad_file(photo, tmp_path):
         (["train", "esr", "--data", "nowhere", "--out", "unused", "--width", "-1"], ["width"]),
     ],
 )
-def test_mistakes_are_one_line_and_exit_two(args, words, tmp_path, monkeypatch):
+def test_mistakes_are_one_line_and_exit_two(args, words, tmp_path, monkeypatch, here):
     monkeypatch.chdir(tmp_path)
     if args[0] in ("train", "export"):
         pytest.importorskip("torch")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    fails_clearly(emotion(*args), *words)
+    fails_clearly(here(*args), *words)
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
-def test_damaged_models_are_one_line_and_exit_two(photo, tmp_path):
+def test_a_mistake_ends_the_process_in_order():
+    fails_clearly(emotion("infer", "absent.jpg"), "absent.jpg", "does not exist")
+
+
+def test_damaged_models_are_one_line_and_exit_two(photo, tmp_path, here):
     from emotion_core.store.finding import BUNDLED
 
     data = bytearray((BUNDLED / "esr_compact.onnx").read_bytes())
     model = tmp_path / "mine.onnx"
     model.write_bytes(data[: len(data) // 3])
-    fails_clearly(emotion("infer", photo, "--model", model), "mine.onnx", "not a readable ONNX")
+    fails_clearly(here("infer", photo, "--model", model), "mine.onnx", "not a readable ONNX")
     data[len(data) // 2] ^= 1
     model.write_bytes(data)
-    fails_clearly(emotion("infer", photo, "--model", model), "mine.onnx is damaged", "get the file again")
+    fails_clearly(here("infer", photo, "--model", model), "mine.onnx is damaged", "get the file again")
     # The JSON beside a model is a copy for people.
     data[len(data) // 2] ^= 1
     model.write_bytes(data)
     model.with_suffix(".json").write_text("{}")
-    assert emotion("infer", photo, "--model", model).returncode == 0
+    assert here("infer", photo, "--model", model).returncode == 0
 
 
 def test_bad_usage_exits_two():
@@ -137,26 +168,26 @@ def test_bad_usage_exits_two():
     assert emotion("infer", "x.jpg", "--colour").returncode == 2
 
 
-def test_models_lists_what_is_here():
+def test_models_lists_what_is_here(here):
     listed = emotion("models").stdout
     assert "esr_compact (default)" in listed
     assert "haar" in listed
-    card = json.loads(emotion("models", "esr_compact", "--json").stdout)
+    card = json.loads(here("models", "esr_compact", "--json").stdout)
     assert card["name"] == "esr_compact"
-    assert "PublicTest" in emotion("models", "esr_compact").stdout
-    assert all(set(card) >= {"name", "labels"} for card in json.loads(emotion("models", "--json").stdout))
+    assert "PublicTest" in here("models", "esr_compact").stdout
+    assert all(set(card) >= {"name", "labels"} for card in json.loads(here("models", "--json").stdout))
 
 
-def test_models_lists_what_can_be_trained():
+def test_models_lists_what_can_be_trained(here):
     pytest.importorskip("torch")
     from emotion_core.models.registry import preset_names
 
-    line = next(line for line in emotion("models").stdout.splitlines() if line.startswith("presets to train: "))
+    line = next(line for line in here("models").stdout.splitlines() if line.startswith("presets to train: "))
     names = line.removeprefix("presets to train: ").split(", ")
     assert "esr_compact" in names and tuple(names) == preset_names()
-    assert json.loads(emotion("models", "--presets", "--json").stdout) == names
-    assert emotion("models", "--presets").stdout.split() == names
-    assert emotion("models", "esr_compact", "--presets").returncode == 2
+    assert json.loads(here("models", "--presets", "--json").stdout) == names
+    assert here("models", "--presets").stdout.split() == names
+    assert here("models", "esr_compact", "--presets").returncode == 2
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +205,7 @@ def faces(tmp_path_factory) -> Path:
     return root
 
 
-def test_train_export_eval_infer(faces, tmp_path, photo):
+def test_train_export_eval_infer(faces, tmp_path, photo, here):
     pytest.importorskip("torch")
     pytest.importorskip("tensorboard")
     pytest.importorskip("onnx")
@@ -184,17 +215,17 @@ def test_train_export_eval_infer(faces, tmp_path, photo):
     assert first.returncode == 0, first.stderr
     assert "model.safetensors" in first.stdout
     assert "epoch 2/2" in first.stderr
-    again = emotion(*train)
+    again = here(*train)
     assert "holds the whole training already (2 epochs): nothing was trained" in again.stderr
     assert again.stdout == first.stdout
 
     model = tmp_path / "mine.onnx"
-    exported = emotion("export", tmp_path / "run" / "model.safetensors", "--out", model)
+    exported = here("export", tmp_path / "run" / "model.safetensors", "--out", model)
     assert exported.returncode == 0, exported.stderr
     card = json.loads(model.with_suffix(".json").read_text())
     assert card["training"]["command"].endswith("--epochs 2 --batch-size 20 --seed 5")
 
-    result = emotion("eval", "--model", model, "--data", faces, "--split", "valid", "--json")
+    result = here("eval", "--model", model, "--data", faces, "--split", "valid", "--json")
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert (report["model"], report["dataset"], report["split"], report["n"]) == (
@@ -205,25 +236,25 @@ def test_train_export_eval_infer(faces, tmp_path, photo):
     )
     assert report["accuracy"] == card["results"][0]["accuracy"]
     assert len(report["branch_accuracy"]) == 3
-    assert emotion("infer", photo, "--model", model).returncode == 0
+    assert here("infer", photo, "--model", model).returncode == 0
 
     small, picture = tmp_path / "int8.onnx", tmp_path / "confusion.png"
     network = tmp_path / "run" / "model.safetensors"
-    exported = emotion("export", network, "--out", small, "--precision", "int8", "--data", faces, "--name", "int8")
+    exported = here("export", network, "--out", small, "--precision", "int8", "--data", faces, "--name", "int8")
     assert exported.returncode == 0, exported.stderr
     assert small.stat().st_size < model.stat().st_size
     card = json.loads(small.with_suffix(".json").read_text())
     assert (card["name"], card["precision"], card["results"][0]["n"]) == ("int8", "int8", 40)
-    result = emotion("eval", "--model", small, "--data", faces, "--json", "--confusion", picture)
+    result = here("eval", "--model", small, "--data", faces, "--json", "--confusion", picture)
     assert json.loads(result.stdout)["accuracy"] == card["results"][0]["accuracy"]
     assert cv2.imread(str(picture)).shape[0] > 400
 
 
 @pytest.mark.slow
-def test_train_facial_on_ferplus(faces, tmp_path):
+def test_train_facial_on_ferplus(faces, tmp_path, here):
     pytest.importorskip("torch")
     pytest.importorskip("tensorboard")
-    result = emotion(
+    result = here(
         *("train", "facial", "--dataset", "ferplus", "--data", faces, "--out", tmp_path, "--name", "one"),
         *("--ensemble-size", 1, "--max-training-epoch", 1, "--images-per-class", 2, "--batch-size", 8),
     )
@@ -249,7 +280,5 @@ def test_train_facial_on_ferplus(faces, tmp_path):
 )
 def test_an_empty_name_is_no_folder(arguments, capsys):
     """What an unset variable of a shell leaves behind."""
-    from emotion_core.cli import main
-
     assert main(list(arguments)) == 2
     assert "is empty: expected a name or a path" in capsys.readouterr().err
