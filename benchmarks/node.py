@@ -2,7 +2,8 @@
 
 Protocol: the node and a source that publishes a 640x480 picture with one face at 30 Hz run as processes of their own;
 this process receives the estimates. Latency runs from the image's stamp to the receipt of its estimate. Nobody
-subscribes to the overlay. Run it on an idle machine.
+subscribes to the overlay, but for every other second with --overlay, where one more process does: the same run then
+tells what the overlay adds to the latency. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from emotion_ros.domains import free_domain
@@ -28,6 +30,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rate-hz", type=float, default=30.0)
     parser.add_argument("--detector", default="auto")
+    parser.add_argument("--size", default="640x480", metavar="WxH", help="of the picture (default: %(default)s)")
+    parser.add_argument("--overlay", choices=("raw", "compressed"), help="have it looked at every other second")
+    parser.add_argument("--overlay-size", type=int, default=0, metavar="PX", help="the node's overlay_size")
     args = parser.parse_args()
     os.environ.setdefault("ROS_DOMAIN_ID", str(free_domain()))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -35,13 +40,14 @@ def main() -> int:
         os.environ.setdefault(name, str(ROOT / "config" / "fastdds_shm.xml"))
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "face.png"
-        write_picture(picture)
-        node = start("facial", {"detector": args.detector})
+        width, height = map(int, args.size.split("x"))
+        write_picture(picture, width, height)
+        node = start("facial", {"detector": args.detector, "overlay_size": args.overlay_size})
         try:
             ready_s = wait_until_ready(node)
             source = start("source", {"source": str(picture), "rate_hz": args.rate_hz, "loop": True})
             try:
-                result = receive(args.seconds)
+                result = receive(args.seconds, args.overlay)
             finally:
                 stop(source)
             status = Path(f"/proc/{node.pid}/status").read_text()
@@ -65,17 +71,65 @@ def main() -> int:
     return 0
 
 
-def write_picture(path: Path) -> None:
-    """A 640x480 picture with one face: matplotlib's sample portrait."""
+def write_picture(path: Path, width: int, height: int) -> None:
+    """A picture with one face, matplotlib's sample portrait, as high as the picture."""
     import cv2
     import numpy as np
     from matplotlib import cbook
 
     with cbook.get_sample_data("grace_hopper.jpg") as file:
         portrait = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
-    canvas = np.full((480, 640, 3), 60, np.uint8)
-    canvas[:, 64:576] = portrait[:480]
+    canvas = np.full((height, width, 3), 60, np.uint8)
+    part = cv2.resize(portrait[:480], None, fx=height / 480, fy=height / 480)[:height, :width]
+    left = (width - part.shape[1]) // 2
+    canvas[:, left : left + part.shape[1]] = part
     cv2.imwrite(str(path), canvas)
+
+
+class Viewer:
+    """A process that subscribes to the overlay, as RViz does, while it is told to look."""
+
+    PROGRAM = """
+import sys, threading
+import rclpy
+from sensor_msgs.msg import CompressedImage, Image
+
+rclpy.init()
+node = rclpy.create_node("viewer")
+raw = sys.argv[1] == "raw"
+kind, topic = (Image, "facial/overlay") if raw else (CompressedImage, "facial/overlay/compressed")
+spinning = threading.Thread(target=rclpy.spin, args=(node,))
+spinning.start()
+for _ in sys.stdin:
+    seen = []
+    looking = node.create_subscription(kind, topic, seen.append, 1, raw=True)
+    sys.stdin.readline()
+    node.destroy_subscription(looking)
+    print(len(seen), flush=True)
+rclpy.shutdown()
+spinning.join()
+"""
+
+    def __init__(self, what: str) -> None:
+        command = [sys.executable, "-c", self.PROGRAM, what]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def turn(self) -> None:
+        """Look, or look away."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def seen(self) -> int:
+        """How many overlays came before it looked away."""
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
 
 
 def start(name: str, parameters: dict[str, object]) -> subprocess.Popen[str]:
@@ -106,7 +160,7 @@ def wait_until_ready(process: subprocess.Popen[str]) -> float:
     raise SystemExit("the facial node ended before it was ready")
 
 
-def receive(seconds: float) -> dict[str, object]:
+def receive(seconds: float, overlay: str | None) -> dict[str, object]:
     """Statistics of what the node publishes, after two seconds to settle."""
     import numpy as np
     import rclpy
@@ -136,6 +190,9 @@ def receive(seconds: float) -> dict[str, object]:
         while time.perf_counter() < end:
             rclpy.spin_once(receiver, timeout_sec=0.05)
 
+    def percentiles(values: list[float]) -> dict[str, float]:
+        return {f"p{p}": round(float(np.percentile(values, p)), 1) for p in (50, 95, 99)}
+
     while not latencies:
         spin(0.1)
     spin(2.0)
@@ -143,10 +200,13 @@ def receive(seconds: float) -> dict[str, object]:
     faces.clear()
     first = dict(reports[-1])
     begin = time.perf_counter()
-    spin(seconds)
+    looks: dict[str, object] = {}
+    if overlay:
+        looks = look_now_and_then(seconds, overlay, spin, latencies, percentiles)
+    else:
+        spin(seconds)
     elapsed = time.perf_counter() - begin
     last = reports[-1]
-    p50, p95, p99 = np.percentile(latencies, (50, 95, 99))
     receiver.destroy_node()
     rclpy.shutdown()
     return {
@@ -154,10 +214,52 @@ def receive(seconds: float) -> dict[str, object]:
         "received": int(last["received"]) - int(first["received"]),
         "dropped": int(last["dropped"]) - int(first["dropped"]),
         "with_one_face_percent": round(100 * float(np.mean(np.array(faces) == 1)), 1),
-        "latency_ms": {"p50": round(p50, 1), "p95": round(p95, 1), "p99": round(p99, 1)},
+        "latency_ms": percentiles(latencies),
         "detector": last["detector"],
         "model": last["model"],
         "provider": last["provider"],
+        **looks,
+    }
+
+
+def look_now_and_then(
+    seconds: float,
+    overlay: str,
+    spin: Callable[[float], None],
+    latencies: list[float],
+    percentiles: Callable[[list[float]], dict[str, float]],
+) -> dict[str, object]:
+    """The latencies of seconds in which somebody looks at the overlay, and of those between them.
+
+    A quarter of a second after each change does not count.
+    """
+    viewer = Viewer(overlay)
+    found: tuple[list[float], list[float]] = ([], [])
+    seen, looked_s = 0, 0.0
+    viewer.turn()  # until it has found the node
+    spin(3.0)
+    viewer.turn()
+    viewer.seen()
+    for turn in range(max(2, 2 * round(seconds / 2))):
+        looking = turn % 2
+        if looking:
+            viewer.turn()
+        spin(0.25)
+        start, begin = len(latencies), time.perf_counter()
+        spin(0.75)
+        found[looking].extend(latencies[start:])
+        looked_s += looking * (time.perf_counter() - begin + 0.25)
+        if looking:
+            viewer.turn()
+            seen += viewer.seen()
+    viewer.close()
+    away, there = (percentiles(values) for values in found)
+    return {
+        "latency_ms_without_overlay": away,
+        "latency_ms_with_overlay": there,
+        "ratio": {name: round(there[name] / away[name], 3) for name in away},
+        "overlay": overlay,
+        "overlays_per_s": round(seen / looked_s, 1),
     }
 
 
