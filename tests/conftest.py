@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-# Networks of tests are small, and several tests run at a time: threads would wait for each other. Before torch is loaded.
+# The networks of tests are small, and several tests run at a time: threads would only wait for each other.
+# Set before torch is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"

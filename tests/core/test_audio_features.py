@@ -23,7 +23,7 @@ def noise(length: int, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def librosa():
-    """The reference. What it would compile when it is imported, for half a minute, is not called here: it stays Python."""
+    """The reference. What it compiles when it is imported, for half a minute, is not called here and stays Python."""
     numba = pytest.importorskip("numba", reason="the reference implementation is not installed")
 
     def left_alone(*arguments: Any, **_: object) -> Any:
