@@ -52,8 +52,8 @@ def draw_estimates(
     anchors: list[tuple[Rect, EmotionEstimate]] = []
     for estimate in estimates:
         if estimate.face is None:
-            taken.append(_draw_chip(canvas, None, estimate, scale, taken, []))
-            anchors.append((taken[-1], estimate))
+            anchors.append((_draw_chip(canvas, None, estimate, scale, [chip for chip, _ in anchors], []), estimate))
+    taken += [chip for chip, _ in anchors]
     for rect, estimate in reversed(boxes):
         others = [r for r, _ in boxes if r is not rect]
         taken.append(_draw_chip(canvas, rect, estimate, scale, taken, others))

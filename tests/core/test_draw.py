@@ -216,8 +216,9 @@ def test_chips_of_neighbours_do_not_cover_each_other(chips: list[Rect]) -> None:
         assert draw.overlap(a, b) == 0
 
 
-def test_voices_get_chips_without_boxes(chips: list[Rect]) -> None:
-    drawn = draw_estimates(grey(), [estimate(None, "sad"), estimate(None, "anger")])
+@pytest.mark.parametrize("status", ["", "no picture for 3.2 s"])
+def test_voices_get_chips_without_boxes(status: str, chips: list[Rect]) -> None:
+    drawn = draw_estimates(grey(), [estimate(None, "sad"), estimate(None, "anger")], status)
     (x0, y0, _, h0), (x1, y1, _, _) = chips
     assert x0 == x1 < 10 and y0 < 10 and y0 + h0 < y1 < 50
     assert (cut(drawn, chips[1]) == np.array(bgr("anger"), np.uint8)).all(axis=2).mean() > 0.3
