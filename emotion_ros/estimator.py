@@ -172,10 +172,21 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
         if worker is not None:
             worker.wait_idle(timeout_s)
 
-    def every(self, noun: str, kind: type, topic: str, callback: Callable[[Any], None], profile: QoSProfile) -> None:
-        """Subscribe to messages of which none is left out, such as sound; diagnostics tell when they stop coming."""
+    def every(
+        self,
+        noun: str,
+        kind: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        profile: QoSProfile,
+        vital: bool = False,
+    ) -> None:
+        """Subscribe to messages of which none is left out, such as sound; diagnostics tell when they stop coming.
+
+        Without vital ones, the others are of no use.
+        """
         topic = self.resolve_topic_name(topic)
-        health = self._watch(noun, topic)
+        health = self._watch(noun, topic, vital)
 
         def take(message: Any) -> None:
             health.heard(time.monotonic())
@@ -183,8 +194,8 @@ class EstimatorNode(ManagedNode, Generic[PipelineT]):
 
         self.input(kind, topic, take, profile)
 
-    def _watch(self, noun: str, topic: str) -> InputHealth:
-        return self.health.watch(noun, topic, self.settings.stale_warn_s, self.settings.stale_error_s)
+    def _watch(self, noun: str, topic: str, vital: bool = False) -> InputHealth:
+        return self.health.watch(noun, topic, self.settings.stale_warn_s, self.settings.stale_error_s, vital)
 
     # ---- life ----------------------------------------------------------------------------------------------------
 

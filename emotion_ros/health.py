@@ -32,14 +32,17 @@ class NodeHealth:
         self.limited = self.unstamped = 0
         self.latency = Latency()
         self._inputs: list[InputHealth] = []
+        self._vital: set[InputHealth] = set()
         self._flow = Flow()
         self._lost: int | None = None
         self._last_number: int | None = None
 
-    def watch(self, noun: str, topic: str, warn_s: float, error_s: float) -> InputHealth:
-        """From now on, messages are awaited on a topic; see InputHealth."""
+    def watch(self, noun: str, topic: str, warn_s: float, error_s: float, vital: bool = False) -> InputHealth:
+        """From now on, messages are awaited on a topic; see InputHealth. Without vital ones, others are of no use."""
         prefix = f"{noun}_" if self._inputs else ""
         self._inputs.append(InputHealth(noun, topic, warn_s, error_s, time.monotonic(), prefix))
+        if vital:
+            self._vital.add(self._inputs[-1])
         return self._inputs[-1]
 
     def work_on(self, noun: str, topic: str) -> None:
@@ -49,6 +52,7 @@ class NodeHealth:
     def listen_no_more(self) -> None:
         """Nothing is awaited until the next ``watch``."""
         self._inputs.clear()
+        self._vital.clear()
 
     def number(self, number: int | None, alone: Callable[[], bool]) -> None:
         """Count what was overwritten or lost before it came here, by the numbers that the publisher gives.
@@ -77,7 +81,7 @@ class NodeHealth:
         if self.last_rejection:
             own["last_rejection"] = self.last_rejection
         reports = [
-            *_together([health.report(now_s) for health in self._inputs]),
+            *self._together([(health, health.report(now_s)) for health in self._inputs]),
             self._flow.report(now_s, self.earlier + counts, self._lost),
             self.latency.report(now_s),
             Report(values=own),
@@ -85,9 +89,10 @@ class NodeHealth:
         ]
         return status(name, self.frame_id or name, fine, reports)
 
-
-def _together(inputs: Sequence[Report]) -> Sequence[Report]:
-    """A silent input is no more than a warning while another one is heard: the node goes on with that one."""
-    if not any(report.level == OK for report in inputs):
-        return inputs
-    return [replace(report, level=WARN) if report.level == ERROR else report for report in inputs]
+    def _together(self, inputs: Sequence[tuple[InputHealth, Report]]) -> Sequence[Report]:
+        """A silent input is no more than a warning while another one is heard: the node goes on with that one."""
+        heard = any(report.level == OK for health, report in inputs if health not in self._vital)
+        return [
+            replace(report, level=WARN) if heard and report.level == ERROR and health not in self._vital else report
+            for health, report in inputs
+        ]

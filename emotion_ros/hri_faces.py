@@ -99,7 +99,7 @@ class HriFaces:
     def listen(self) -> None:
         """Begin: the node is being activated."""
         self._forget()
-        self._node.every("faces", self._list_type, TRACKED, self._take_list, qos.ESTIMATES)
+        self._node.every("faces", self._list_type, TRACKED, self._take_list, qos.ESTIMATES, vital=True)
 
     def end(self) -> None:
         """The node is being deactivated: the images that wait are left out, and the one at work keeps its faces."""

@@ -95,7 +95,10 @@ class Node:
         self.heard: dict[str, Callable[[Any], None]] = {}
         self.warnings: list[str] = []
 
-    def every(self, noun: str, kind: Any, topic: str, callback: Callable[[Any], None], profile: Any) -> None:
+    def every(
+        self, noun: str, kind: Any, topic: str, callback: Callable[[Any], None], profile: Any, vital: bool
+    ) -> None:
+        assert vital
         self.heard[topic] = callback
 
     def input(self, kind: Any, topic: str, callback: Callable[[Any], None], profile: Any, optional: bool) -> str:
