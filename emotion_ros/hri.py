@@ -99,18 +99,19 @@ class Hri:
         """There is nothing to listen to."""
 
     def show(self, seen: Seen) -> None:
-        """Publish the faces of an image, then their list; a voice alone is no face."""
-        if seen.picture is None:
-            return
+        """Publish the faces of an image, then their list; a voice alone tells only that time has gone on."""
         self._header, stamp_s = seen.header, to_seconds(seen.header.stamp)
-        for estimate in seen.estimates:
-            if estimate.face is not None and estimate.track_id:
-                self._publish(estimate, estimate.face, seen.picture, stamp_s)
-        self._cadence.max_gap_s = self._node.get_parameter("max_gap_s").value
-        gap_s = self._cadence.update(stamp_s)
+        if seen.picture is not None:
+            for estimate in seen.estimates:
+                if estimate.face is not None and estimate.track_id:
+                    self._publish(estimate, estimate.face, seen.picture, stamp_s)
+            self._cadence.max_gap_s = self._node.get_parameter("max_gap_s").value
+            self._cadence.update(stamp_s)
         # Also whom a clock has left in the future.
-        self._forget([name for name, person in self._people.items() if abs(stamp_s - person.seen_s) > gap_s])
-        self._list()
+        gone = [name for name, p in self._people.items() if abs(stamp_s - p.seen_s) > self._cadence.gap_s]
+        self._forget(gone)
+        if gone or seen.picture is not None:
+            self._list()
 
     def end(self) -> None:
         """Nobody is seen any more."""

@@ -73,7 +73,7 @@ class HriFaces:
     faces has come, and the region of everybody on it, is worked on; what waits before it is left out. Who is on the
     list without a region was not seen in that image: that is known when the next list comes.
 
-    Callbacks may come in any thread, and another one may ask for the faces.
+    Callbacks come one at a time, in any thread, and another thread may ask for the faces.
 
     Args:
         node: whose images wait; it subscribes.

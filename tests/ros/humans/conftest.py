@@ -47,10 +47,10 @@ def camera(ros_node: Any) -> Camera:
 
 @pytest.fixture
 def facial(ros_node: Any, spin_with: Any, spin_until: Any, camera: Camera) -> Callable[..., Any]:
-    """Make a facial node, active and heard: ``answers`` has what it estimates."""
+    """Make a facial node, or another, active and heard: ``answers`` has what it estimates."""
 
-    def make(name: str = "facial", **values: Any) -> Any:
-        node = spin_with(FacialNode, name, **({"detector": "haar", "diagnostics_period_s": 0.1} | values))
+    def make(name: str = "facial", kind: Any = FacialNode, **values: Any) -> Any:
+        node = spin_with(kind, name, **({"detector": "haar", "diagnostics_period_s": 0.1} | values))
         node.start()
         node.answers = []
         listener = ros_node.create_subscription(

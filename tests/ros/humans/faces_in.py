@@ -20,7 +20,9 @@ from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 
 from emotion_ros import qos
+from emotion_ros.audiovisual_node import AudiovisualNode
 from emotion_ros.conversions import to_seconds
+from emotion_ros.facial_node import FacialNode
 from emotion_ros.hri import FACES, TRACKED
 from emotion_ros.hri_faces import HELD_IMAGES, MAX_FACES
 
@@ -77,8 +79,9 @@ def told(camera: Any, detector: Detector, spin_until: Any, face: np.ndarray) -> 
     return show
 
 
-def test_faces_and_ids_are_the_other_node_s(facial: Any, told: Any) -> None:
-    node = facial(faces="hri")
+@pytest.mark.parametrize("kind", [FacialNode, AudiovisualNode])
+def test_faces_and_ids_are_the_other_node_s(facial: Any, told: Any, kind: Any) -> None:
+    node = facial(faces="hri", kind=kind)
     found = told(node.answers, {"anna": ANNA, "bert": BERT})
     places = {name: (e.roi.x_offset, e.roi.y_offset, e.roi.width, e.roi.height) for name, e in found.items()}
     assert places == {"anna": (128, 120, 128, 180), "bert": (256, 60, 192, 180)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -195,3 +195,15 @@ def test_nothing_grows_with_the_people_seen(facial: Any) -> None:
     view.show(Seen(stranger(0, 500.0).header, np.zeros((8, 8, 3), np.uint8), [], None, ()))  # type: ignore[arg-type]
     assert len(node._outputs) == outputs
     assert publishers(node) == [f"{FACES}/tracked"]
+
+
+def test_where_only_a_voice_goes_on_the_faces_are_forgotten(facial: Any) -> None:
+    """The camera has gone: the node audiovisual tells what it hears."""
+    node = facial(hri=True)
+    view = next(view for view in node._views if isinstance(view, Hri))
+    view.show(stranger(1, 10.0))
+    voice = EmotionEstimate(10.2, ("happy", "contempt"), (0.5, 0.5))
+    for stamp_s, count in ((10.2, 3), (10.4, 3), (10.8, 1)):
+        header = stranger(1, stamp_s).header
+        view.show(Seen(header, None, [replace(voice, stamp_s=stamp_s)], None, ()))  # type: ignore[arg-type]
+        assert len(publishers(node)) == count
