@@ -27,11 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["faces_out", "faces_in", "found"])
-def test_with_the_real_messages(interfaces: Callable[..., dict[str, str]], name: str) -> None:
+def test_with_the_real_messages(interfaces: Callable[..., dict[str, str]]) -> None:
     environment = interfaces("ros4hri/hri_msgs", "ros_perception/vision_msgs")
-    path = Path(__file__).parent / "humans" / f"{name}.py"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(path)]
+    files = [Path(__file__).parent / "humans" / name for name in ("faces_out.py", "faces_in.py", "found.py")]
+    options = ["-q", "-x", "-p", "no:cacheprovider", "-o", "timeout=100"]
+    command = [sys.executable, "-m", "pytest", *options, *map(str, files)]
     result = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert result.returncode == 0, result.stdout[-8000:] + result.stderr[-2000:]
     assert re.search(r"^\d+ passed", result.stdout, re.MULTILINE) and "skipped" not in result.stdout
