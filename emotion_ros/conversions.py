@@ -10,6 +10,7 @@ from emotion_perception.msg import EmotionEstimate, EmotionEstimates
 from std_msgs.msg import Header
 
 from emotion_core import types
+from emotion_core.media.bag_messages import estimate_of
 
 _NANOSECONDS = 1_000_000_000
 
@@ -57,20 +58,4 @@ def to_messages(
 
 def from_message(message: EmotionEstimate) -> types.EmotionEstimate:
     """Inverse of ``to_message``, as far as the message says; raises ValueError when it makes no sense."""
-    roi = message.roi
-    face = None
-    if roi.width and roi.height:
-        box = types.Box(roi.x_offset, roi.y_offset, roi.width, roi.height)
-        face = types.Face(box, min(1.0, max(0.0, float(message.detection_score))))
-    return types.EmotionEstimate(
-        stamp_s=to_seconds(message.header.stamp),
-        labels=tuple(message.labels),
-        probabilities=tuple(float(p) for p in message.probabilities),
-        valence=float(message.valence),
-        arousal=float(message.arousal),
-        face=face,
-        track_id=message.track_id,
-        model=message.model,
-        modalities=int(message.modalities),
-        label=message.label,
-    )
+    return estimate_of(message)

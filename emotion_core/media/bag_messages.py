@@ -91,12 +91,13 @@ class Messages:
 def estimates_of(message: Any) -> list[EmotionEstimate]:
     """What an EmotionEstimates says; raises EmotionError where that makes no sense."""
     try:
-        return [_estimate_of(item) for item in message.estimates]
+        return [estimate_of(item) for item in message.estimates]
     except (ValueError, AttributeError) as error:
         raise EmotionError(f"expected estimates, got a message with {error}") from None
 
 
-def _estimate_of(item: Any) -> EmotionEstimate:
+def estimate_of(item: Any) -> EmotionEstimate:
+    """What an EmotionEstimate says, of ROS or of a bag; raises ValueError where that makes no sense."""
     roi, stamp = item.roi, item.header.stamp
     face = None
     if roi.width and roi.height:
