@@ -126,3 +126,31 @@ def test_no_faces_give_no_maps(by_hand):
 def test_other_shapes_are_refused(by_hand, faces, classes, message):
     with pytest.raises(EmotionError, match=message):
         grad_cam(by_hand, faces, classes)
+
+
+def test_an_explainer_explains_the_label_in_the_mean_of_the_branches(portrait):
+    pytest.importorskip("safetensors")
+    from dataclasses import replace
+
+    from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
+    from emotion_core.plots.explainer import Explainer
+    from emotion_core.plots.saliency import load_branches
+    from emotion_core.vision.crop import crop_batch
+
+    picture = np.ascontiguousarray(portrait[:480])
+    pipeline = FacialPipeline(FacialConfig(detector="haar"))
+    (estimate,) = pipeline.process(picture, 0.0)
+    card, unit = pipeline.classifier.card, pipeline.detector.framing
+    explainer = Explainer("esr_compact", card)
+    sad, strange = replace(estimate, label="sad"), replace(estimate, labels=("a", *estimate.labels[1:]), label="a")
+    batch = crop_batch(picture, [estimate.face], card.face, unit)
+    network = load_branches("esr_compact", card)
+    for found, classes in zip(
+        explainer.maps(picture, [sad, strange], unit), ([[card.labels.index("sad")]], None), strict=True
+    ):
+        mean = grad_cam(network, batch, classes)[0].mean(axis=0)
+        np.testing.assert_allclose(found, mean / mean.max(), atol=1e-6)
+        assert found.max() == pytest.approx(1)
+    canvas = picture.copy()
+    explainer.draw(canvas, picture, 1.0, [replace(estimate, face=None, modalities=2)], unit)
+    assert np.array_equal(canvas, picture)  # a voice has no place to be coloured
