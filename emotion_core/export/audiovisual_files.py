@@ -12,17 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from emotion_core.errors import EmotionError
+from emotion_core.export.torch_file import read_state
 from emotion_core.export.weights import load_network
 from emotion_core.models.audiovisual import Audiovisual, AudiovisualConfig
 from emotion_core.models.efficientface import EfficientFace, EfficientFaceConfig, FaceFeatures
 
 _OTHER_NAMES = {"classifier_1": "classifier", "av1": "av", "va1": "va"}
 """Parts of names in the authors' files, and here."""
-_ON_GPUS = "module."
 
 
 def load_audiovisual(path: str | Path, config: AudiovisualConfig | None = None) -> Audiovisual:
@@ -101,27 +100,6 @@ def start_from_efficientface(model: Audiovisual, path: str | Path) -> None:
             f"{path} holds no EfficientFace: it lacks {len(missing)} of its weights, such as {missing[0]}"
         )
     _fill(model.visual_model, {**model.visual_model.state_dict(), **{name: state[name] for name in wanted}}, path)
-
-
-def read_state(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a state_dict in a file of torch, read as data only, without ``module.`` before their names.
-
-    Raises:
-        EmotionError: there is no such file, it is damaged, or it holds anything else.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise EmotionError(f"there is no file {path}")
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises pickle, zip and runtime errors for damaged or foreign files
-        reason = " ".join(str(error).split())[:160]
-        raise EmotionError(f"{path} is damaged, or holds more than weights ({reason})") from None
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not content or not all(isinstance(t, Tensor) for t in content.values()):
-        raise EmotionError(f"{path} holds no weights: expected a state_dict, or one under the key state_dict")
-    return {name.removeprefix(_ON_GPUS): tensor for name, tensor in content.items()}
 
 
 def _fusion_of(state: Mapping[str, Tensor]) -> str:

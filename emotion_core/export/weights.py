@@ -13,6 +13,7 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from emotion_core.errors import EmotionError
 from emotion_core.models.registry import build
@@ -134,13 +135,29 @@ def _load_file(path: Path) -> dict[str, torch.Tensor]:
 def build_network(
     architecture: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], source: str | Path
 ) -> nn.Module:
-    """The network of a card's architecture entry with the given weights; raises EmotionError when they disagree."""
-    model = build(architecture, source)
+    """The network of a card's architecture entry; the given tensors become its weights and are not copied.
+
+    Raises:
+        EmotionError: they do not belong together.
+    """
+    with _Unfilled():
+        model = build(architecture, source)
+    # A file may hold float16, the network computes in float32.
+    whole = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     try:
-        model.load_state_dict(tensors)
+        model.load_state_dict(whole, assign=True)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise EmotionError(
             f"{source}: the weights do not fit the architecture in the card ({' '.join(lines)[:200]})"
         ) from None
     return model.eval()
+
+
+class _Unfilled(TorchFunctionMode):
+    """Within it the weights of new networks are not drawn: others follow, and memory that is not written costs none."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.Tensor.uniform_, torch.Tensor.normal_):
+            return args[0]
+        return func(*args, **(kwargs or {}))

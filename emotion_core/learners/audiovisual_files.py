@@ -13,7 +13,8 @@ from typing import Any
 from torch import nn
 
 from emotion_core.errors import EmotionError
-from emotion_core.export.audiovisual_files import load_audiovisual, read_state
+from emotion_core.export.audiovisual_files import load_audiovisual
+from emotion_core.export.torch_file import read_state
 from emotion_core.export.weights import build_network, save_tensors
 from emotion_core.models.audiovisual import Audiovisual, AudiovisualConfig
 from emotion_core.store.card import ModelCard

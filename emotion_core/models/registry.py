@@ -27,6 +27,8 @@ _BUILT_IN = {
     "audiovisual": "emotion_core.models.audiovisual",
     "audiovisual_stream": "emotion_core.models.audiovisual_stream",
     "voice": "emotion_core.models.voice",
+    "residual_masking": "emotion_core.models.residual_masking",
+    "zoo": "emotion_core.models.zoo",
 }
 """Module of each architecture; its ARCHITECTURE is read when somebody asks, since it imports torch."""
 

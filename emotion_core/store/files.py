@@ -18,6 +18,7 @@ UNFINISHED = re.compile(r"\.[0-9a-f]{12}\.part(\..*)?")
 """Names of temporary files; only a process that is killed leaves any."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_CHUNK = 1 << 20
 
 
 @contextlib.contextmanager
@@ -155,8 +156,12 @@ def cannot_write(path: str | Path, error: Exception) -> str:
 
 
 def sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file of a few megabytes."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    """Hexadecimal SHA-256 of a file, of which a piece at a time is in memory."""
+    result = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            result.update(chunk)
+    return result.hexdigest()
 
 
 def _refuse_special(target: Path) -> None:

@@ -40,7 +40,7 @@ from emotion_core.training.network_input import NetworkInput, distributions
 from emotion_core.training.result import write_network
 from emotion_core.training.schedules import warm_cosine
 from emotion_core.training.task import Batch, Clock, Measured, Schedule, Stage, Task
-from emotion_core.training.trained import Teachers, class_logits, class_probabilities, load_start
+from emotion_core.training.trained import Teachers, class_logits, class_probabilities, load_any_start
 
 
 class ClassifierTask(Task):
@@ -50,7 +50,8 @@ class ClassifierTask(Task):
         config: see ClassifierConfig.
         train, valid: what to learn from and to choose the best weights by; see the module. Labels in another order
             than those of the network to start from, or of the training data, are put into that order.
-        init: a ``.safetensors`` of the same architecture to start from, in place of random weights.
+        init: weights to start from in place of random ones: a ``.safetensors`` of the same architecture, or for the
+            networks of the zoo ImageNet weights, see ``load_any_start``.
         teachers: ``.safetensors`` with the same input, whose mean probabilities are mixed into the targets.
 
     Attributes:
@@ -81,8 +82,11 @@ class ClassifierTask(Task):
         self.init: dict[str, Any] = {}
         self._start = "random"
         if init is not None:
-            card = load_start(init, self.model)
-            self.init, self.labels = card.training, tuple(card.labels)
+            start = load_any_start(init, self.model)
+            if isinstance(start, ModelCard):
+                self.init, self.labels = start.training, tuple(start.labels)
+            else:
+                self.init = {"weights": Path(init).name, "taken": start}
             self._start = of_weights(self.model.state_dict())
         channels_last(self.model)
         self.data = train, valid

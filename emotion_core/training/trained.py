@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,38 @@ from torch import Tensor, nn
 
 from emotion_core.data.relabel import order_of
 from emotion_core.errors import EmotionError
+from emotion_core.export.backbone_files import BACKBONES, start_from_backbone
 from emotion_core.export.weights import load_network
 from emotion_core.models.registry import entry_of, inputs_of, named_outputs, outputs_of
 from emotion_core.store.card import FACE, LOGITS, Input, ModelCard
+from emotion_core.store.metadata import read_card
 from emotion_core.training.fingerprint import of_weights
+
+log = logging.getLogger(__name__)
+
+
+def load_any_start(path: str | Path, model: nn.Module) -> ModelCard | str:
+    """Put weights into a network: those of a whole network like it, or into one of the zoo those of its layers alone.
+
+    Args:
+        path: a ``.safetensors`` of this library; for networks of the zoo also one that knows other classes, and other
+            people's weights, see ``export.backbone_files``.
+
+    Returns:
+        The file's card, whose labels are now those of the network; or in words which layers were taken over, when its
+        classifier is another one.
+
+    Raises:
+        EmotionError: see ``load_start`` and ``start_from_backbone``.
+    """
+    if Path(path).suffix == ".safetensors":
+        given, wanted = read_card(path).architecture, entry_of(model)
+        same = all(given.get(key) == wanted.get(key) for key in ("type", "network", "num_classes"))
+        if same or not isinstance(model, BACKBONES):
+            return load_start(path, model)
+    taken = start_from_backbone(model, path)
+    log.info("%s: %s", path, taken)
+    return str(taken)
 
 
 def load_start(path: str | Path, model: nn.Module) -> ModelCard:

@@ -20,8 +20,8 @@ ROS = {
 }  # fmt: skip
 # What only the extras install: a module that needs one at its top is not part of a running node.
 EXTRAS = {
-    "av", "backports", "librosa", "lz4", "matplotlib", "onnx", "onnxscript", "pyarrow", "ray", "rosbags", "ruamel",
-    "safetensors", "sklearn", "sounddevice", "tensorboard", "torch", "yaml",
+    "av", "backports", "librosa", "lz4", "matplotlib", "onnx", "onnxscript", "pyarrow", "pytorchcv", "ray", "rosbags",
+    "ruamel", "safetensors", "sklearn", "sounddevice", "tensorboard", "torch", "yaml",
 }  # fmt: skip
 # Where such modules may lie.
 HEAVY = (
