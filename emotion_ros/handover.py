@@ -52,11 +52,8 @@ class Inlet:
         self._closed = False
         self._lock = threading.Lock()
         self._guard = node.create_guard_condition(self._take)
-        arrived: Callable[..., None] = self._arrived
-        if not hasattr(
-            Subscription, "CallbackType"
-        ):  # Humble tells nothing, and takes callbacks with one argument only
-            arrived = lambda message: self._arrived(message, {})  # noqa: E731
+        told = hasattr(Subscription, "CallbackType")  # on Humble, nothing is told about a message
+        arrived: Callable[..., None] = self._arrived if told else lambda message: self._arrived(message, {})
         with _LOCK:
             self.subscription = node.create_subscription(kind, topic, arrived, profile, **options)
             # Only now, for rclpy has written into the profile what qos_overrides say.
