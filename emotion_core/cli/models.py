@@ -11,15 +11,14 @@ from typing import Any
 from emotion_core.errors import EmotionError
 from emotion_core.runtime.fusion import FusionCard, fusion_names, is_fusion
 from emotion_core.store.card import ModelCard
+from emotion_core.store.ensemble import model_card
 from emotion_core.store.finding import (
     DEFAULT_MODEL,
     find_file,
-    find_model,
     known_files_here,
     model_dir,
     model_names,
 )
-from emotion_core.store.metadata import read_card
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -53,13 +52,13 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(fusion.to_dict(), indent=2)) if args.json else _show_entries(fusion.name, fusion.to_dict())
         return 0
     if args.name:
-        card = read_card(find_model(args.name))
+        card = model_card(args.name)
         print(card.to_json(), end="") if args.json else _show(card)
         return 0
     cards: dict[str, ModelCard] = {}
     for name in model_names():
         try:
-            cards[name] = read_card(find_model(name))
+            cards[name] = model_card(name)
         except EmotionError as error:
             print(f"emotion: left out: {error}", file=sys.stderr)
     fusions = [FusionCard.load(name) for name in fusion_names()]

@@ -47,15 +47,17 @@ class FaceDataset(ABC):
         return f"{face.shape}".encode() + face.tobytes()
 
     def sample(self, index: int, inputs: Sequence[Input]) -> tuple[NDArray[np.float32], ...]:
-        """One sample as a network takes it, an array for each of its inputs, of that input's shape.
+        """One sample as a network takes it, an array for each of its inputs, of that input's shape; an ensemble has an
+        input for each size and colour in which its members take the same face.
 
         Raises:
             EmotionError: the network takes anything else than single faces, or the face cannot be read.
         """
-        if len(inputs) != 1 or inputs[0].kind != FACE:
+        if not inputs or any(item.kind != FACE for item in inputs):
             kinds = ", ".join(item.kind for item in inputs)
             raise EmotionError(f"the network takes {kinds}, and this dataset holds single faces")
-        return (fit_faces(self.face(index)[None], inputs[0])[0],)
+        face = self.face(index)[None]
+        return tuple(fit_faces(face, item)[0] for item in inputs)
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -9,6 +9,7 @@ from emotion_core.data.registry import DATASETS
 from emotion_core.evaluation.evaluate import CategoryResult
 from emotion_core.runtime.processor import describe_cpu
 from emotion_core.store.card import ModelCard
+from emotion_core.store.ensemble import ENSEMBLE
 
 
 def card_results(
@@ -27,7 +28,7 @@ def card_results(
         {
             "dataset": kind.title,
             "split": kind.splits.get(split, split),
-            "protocol": protocol_text(result, name),
+            "protocol": protocol_text(result, name, parts_of(card)),
             "n": result.ensemble.n,
             "accuracy": round(result.ensemble.accuracy, 2),
             "macro_f1": round(result.ensemble.macro_f1, 2),
@@ -41,10 +42,15 @@ def card_results(
     ]
 
 
-def protocol_text(result: CategoryResult, protocol: str) -> str:
+def parts_of(card: ModelCard) -> str:
+    """What the parts of a model are called that vote or are averaged."""
+    return "members" if card.architecture.get("type") == ENSEMBLE else "branches"
+
+
+def protocol_text(result: CategoryResult, protocol: str, parts: str = "branches") -> str:
     """What a figure without which says nothing: classes, which faces count, how members are combined."""
     members = len(result.branch_accuracy)
-    combined = "" if members == 1 else f", {result.combination} of {members} branches"
+    combined = "" if members == 1 else f", {result.combination} of {members} {parts}"
     votes = f", {protocol} of the raters' votes" if protocol else ""
     return f"{len(result.labels)} classes{votes}{combined}, no test-time augmentation"
 

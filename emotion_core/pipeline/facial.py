@@ -13,10 +13,10 @@ from emotion_core.pipeline.cadence import Cadence
 from emotion_core.pipeline.finding import FaceFinder, GivenFaces, largest
 from emotion_core.pipeline.smoothing import Smoother
 from emotion_core.runtime.classifier import PROVIDERS, Classifier
-from emotion_core.store.finding import DEFAULT_MODEL, find_model
-from emotion_core.store.metadata import read_card
+from emotion_core.store.ensemble import model_card
+from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.types import EmotionEstimate, Face, Picture
-from emotion_core.vision.crop import crop_batch
+from emotion_core.vision.crop import crop_inputs
 from emotion_core.vision.detect import DETECTORS, FaceDetector, create_detector
 from emotion_core.vision.regions import Regions
 from emotion_core.vision.track import IouTracker
@@ -27,7 +27,9 @@ class FacialConfig(CheckedConfig):
     """Everything that can be set about estimating emotions from faces; raises EmotionError for a bad value."""
 
     model: str = parameter(
-        DEFAULT_MODEL, "Name of a bundled or downloaded model, or the path of an ONNX file.", read_only=False
+        DEFAULT_MODEL,
+        "Name of a bundled or downloaded model, or the path of an ONNX file or ensemble.",
+        read_only=False,
     )
     provider: str = parameter(
         "auto",
@@ -148,7 +150,7 @@ class FacialPipeline:
             EmotionError: there is no such model.
         """
         if config.model != self.config.model:
-            read_card(find_model(config.model))
+            model_card(config.model)
         return self._other_network(config) or self._other_detector(config)
 
     def prepare(self, config: FacialConfig) -> FacialChange:
@@ -239,9 +241,8 @@ class FacialPipeline:
         return any(getattr(config, name) != getattr(self.config, name) for name in names)
 
     def _classify(self, image: Picture, faces: Sequence[Face]) -> tuple[np.ndarray, np.ndarray]:
-        card = self.classifier.card
-        batch = crop_batch(image, faces, card.face, self.detector.framing)
-        output = self.classifier(batch)
+        batches = crop_inputs(image, faces, self.classifier.card.faces, self.detector.framing)
+        output = self.classifier(*batches)
         return output.probabilities, output.affect
 
     def _estimate(self, face: Face, track_id: str, value: np.ndarray, stamp_s: float) -> EmotionEstimate:

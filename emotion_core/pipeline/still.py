@@ -5,7 +5,7 @@ from __future__ import annotations
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.types import EmotionEstimate, Picture
-from emotion_core.vision.crop import crop_batch
+from emotion_core.vision.crop import crop_inputs
 from emotion_core.vision.detect import FaceDetector, create_detector
 
 
@@ -33,7 +33,7 @@ class StillPipeline:
         if not faces:
             return []
         card = self.classifier.card
-        output = self.classifier(crop_batch(image, faces, card.face, self.detector.framing))
+        output = self.classifier(*crop_inputs(image, faces, card.faces, self.detector.framing))
         probabilities, affect, votes = output.probabilities, output.affect, output.votes
         return [
             EmotionEstimate(

@@ -194,6 +194,6 @@ class _Watched:
         self.faces: Any = None
         self.output: EnsembleOutput | None = None
 
-    def __call__(self, faces: Any) -> EnsembleOutput:
-        self.faces, self.output = faces, self._classifier(faces)
+    def __call__(self, *inputs: Any) -> EnsembleOutput:
+        self.faces, self.output = inputs[0], self._classifier(*inputs)
         return self.output

@@ -15,8 +15,9 @@ from emotion_core.cores import bound_opencv
 from emotion_core.errors import EmotionError
 from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.store.card import Input, ModelCard, Output
+from emotion_core.store.ensemble import EnsembleCard
 from emotion_core.store.files import prepare_folder
-from emotion_core.store.finding import find_model, model_dir
+from emotion_core.store.finding import ENSEMBLE_SUFFIX, find_model, model_dir
 from emotion_core.store.metadata import read_card
 
 PROVIDERS = {
@@ -71,8 +72,13 @@ class Classifier:
 
     @classmethod
     def load(cls, model: str | Path, threads: int = 1, provider: str = "auto") -> Classifier:
-        """Load a model by its name or path; see ``find_model``."""
-        return cls(find_model(model), threads, provider)
+        """Load a model, or an ensemble as one, by its name or path; see ``find_model``."""
+        path = find_model(model)
+        if path.suffix == ENSEMBLE_SUFFIX:
+            from emotion_core.runtime.model_ensemble import ModelEnsemble  # which is built of classifiers
+
+            return ModelEnsemble(EnsembleCard.load(path), path, threads, provider)
+        return cls(path, threads, provider)
 
     @property
     def provider(self) -> str:

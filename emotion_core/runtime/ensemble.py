@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,12 @@ class EnsembleOutput:
     Attributes:
         branch_probabilities: (N, branches, classes), softmax of each branch.
         branch_affect: (N, branches, 2), valence and arousal of each branch, NaN where the model has none.
+        weights: of the branches in means, in any unit; None for equal ones.
     """
 
     branch_probabilities: NDArray[np.float64]
     branch_affect: NDArray[np.float64]
+    weights: tuple[float, ...] | None = None
 
     @classmethod
     def from_outputs(cls, card: ModelCard, outputs: Mapping[str, NDArray[np.floating]]) -> EnsembleOutput:
@@ -43,6 +45,7 @@ class EnsembleOutput:
         return cls(
             np.concatenate([output.branch_probabilities for output in outputs]),
             np.concatenate([output.branch_affect for output in outputs]),
+            outputs[0].weights,
         )
 
     def restricted(self, samples: NDArray[np.int64], classes: Sequence[int]) -> EnsembleOutput:
@@ -50,22 +53,25 @@ class EnsembleOutput:
         chosen = self.branch_probabilities[samples][:, :, list(classes)]
         if len(classes) < self.branch_probabilities.shape[2]:
             chosen = chosen / np.maximum(chosen.sum(axis=2, keepdims=True), np.finfo(np.float64).tiny)
-        return EnsembleOutput(chosen, self.branch_affect[samples])
+        return replace(self, branch_probabilities=chosen, branch_affect=self.branch_affect[samples])
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """(N, classes): the branches' mean, rows sum to 1."""
-        return self.branch_probabilities.mean(axis=1)
+        return np.average(self.branch_probabilities, axis=1, weights=self.weights)
 
     @property
     def affect(self) -> NDArray[np.float64]:
-        """(N, 2): the branches' mean valence and arousal, clipped to [-1, 1]."""
-        return np.clip(self.branch_affect.mean(axis=1), -1.0, 1.0)
+        """(N, 2): mean valence and arousal of the branches that have them, clipped to [-1, 1]; NaN without any."""
+        known = ~np.isnan(self.branch_affect)
+        weights = known * np.asarray(self.weights or np.ones(known.shape[1]))[:, None]
+        total, sums = weights.sum(axis=1), (weights * np.where(known, self.branch_affect, 0.0)).sum(axis=1)
+        return np.clip(np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0), -1.0, 1.0)
 
     @property
     def votes(self) -> NDArray[np.int64]:
-        """(N,): index of the class that most branches prefer, as in the ESR paper; among equals the one with the
-        largest mean probability."""
+        """(N,): index of the class that most branches prefer, as in the ESR paper, whatever their weights; among equals
+        the one with the largest mean probability."""
         branches, classes = self.branch_probabilities.shape[1:]
         preferred = self.branch_probabilities.argmax(axis=2)  # (N, branches)
         counts = (preferred[:, :, None] == np.arange(classes)).sum(axis=1)  # (N, classes)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from emotion_core.errors import EmotionError
 from emotion_core.labels import match_labels
 from emotion_core.store.files import atomic_write, is_file, user_path
-from emotion_core.store.finding import BUNDLED, model_dir
+from emotion_core.store.finding import BUNDLED, is_ensemble, model_dir
 
 DEFAULT_FUSION = "late_fusion"
 
@@ -150,7 +150,7 @@ def fusion_names() -> list[str]:
 
 def is_fusion(name: str) -> bool:
     """Whether a name or path means a fusion, rather than a network."""
-    return name.endswith(".json") or name in fusion_names()
+    return (name.endswith(".json") and not is_ensemble(name)) or name in fusion_names()
 
 
 @dataclass(frozen=True)

@@ -200,6 +200,12 @@ class ModelCard:
         return self.inputs[0]
 
     @property
+    def faces(self) -> tuple[Input, ...]:
+        """The inputs that take one face, the same in each; an ensemble has several. Raises EmotionError for a model
+        that needs anything else."""
+        return self.inputs if all(item.kind == FACE for item in self.inputs) else (self.face,)
+
+    @property
     def input_size(self) -> int:
         """Longer side in pixels of the face that the network takes."""
         return max(self.face.size)

@@ -8,6 +8,7 @@ anything.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ from emotion_core.store.files import is_file, sha256, user_path
 BUNDLED = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT_MODEL = "esr_compact"
 DEFAULT_VOICE = "voice_ravdess"
+
+ENSEMBLE_SUFFIX = ".json"
+ENSEMBLE_KIND = "emotion_ensemble"
+"""What the entry ``kind`` of an ensemble's card says; see ``emotion_core.store.ensemble``."""
 
 
 @dataclass(frozen=True)
@@ -72,29 +77,44 @@ def find_file(name: str) -> Path | None:
 
 
 def find_model(model: str | Path) -> Path:
-    """The ONNX file of a model.
+    """The ONNX file of a model, or the card of an ensemble.
 
     Args:
-        model: a path ending in .onnx, or the name of a bundled model or of one in the store.
+        model: a path ending in .onnx or, of an ensemble, .json; or the name of a bundled model or of one in the store.
 
     Raises:
         EmotionError: there is no such model; the message lists those that exist.
     """
-    if str(model).endswith(".onnx"):
-        if is_file(path := user_path(model)):
-            return path
-        raise EmotionError(f"no model file {model}: check the path, or name one of {', '.join(model_names())}")
+    if str(model).endswith((".onnx", ENSEMBLE_SUFFIX)):
+        path = user_path(model)
+        if not is_file(path):
+            raise EmotionError(f"no model file {model}: check the path, or name one of {', '.join(model_names())}")
+        if path.suffix == ENSEMBLE_SUFFIX and not is_ensemble(path):
+            raise EmotionError(f"{model} is no ensemble's card: name an .onnx file, or what `emotion ensemble` wrote")
+        return path
     for folder in (BUNDLED, model_dir()):
-        if is_file(path := folder / f"{model}.onnx"):
+        if is_file(path := folder / f"{model}.onnx") or is_ensemble(path := folder / f"{model}{ENSEMBLE_SUFFIX}"):
             return path
     raise EmotionError(
         f"unknown model {str(model)!r}: use the path of an ONNX file or one of {', '.join(model_names())}"
     )
 
 
+def is_ensemble(path: str | Path) -> bool:
+    """Whether a file is the card of an ensemble, by its content."""
+    path = user_path(path)
+    if path.suffix != ENSEMBLE_SUFFIX or not is_file(path):
+        return False
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get("kind") == ENSEMBLE_KIND
+
+
 def model_names() -> list[str]:
     """Names of the bundled models and of those in the store, without detectors; their files may be damaged."""
-    files = [*_onnx_files(BUNDLED), *_onnx_files(model_dir())]
+    files = [*_model_files(BUNDLED), *_model_files(model_dir())]
     return list(dict.fromkeys(path.stem for path in files if path.name not in KNOWN_FILES))
 
 
@@ -103,8 +123,9 @@ def known_files_here() -> list[str]:
     return [name for name in KNOWN_FILES if is_file(model_dir() / name)]
 
 
-def _onnx_files(folder: Path) -> list[Path]:
+def _model_files(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix == ".onnx" and is_file(path))
+        paths = sorted(folder.iterdir())
+        return [path for path in paths if (path.suffix == ".onnx" and is_file(path)) or is_ensemble(path)]
     except OSError:
         return []

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from emotion_core.errors import EmotionError
+from emotion_core.store.ensemble import EnsembleCard, member_paths
 from emotion_core.store.files import prepare_folder, prepare_output, user_path
-from emotion_core.store.finding import find_model
+from emotion_core.store.finding import ENSEMBLE_SUFFIX, find_model
 
 
 class Outputs:
@@ -90,8 +91,16 @@ class Outputs:
 
 
 def model_files(model: str | Path) -> list[Path]:
-    """The files that a model may consist of, as sources; raises EmotionError where there is no such model."""
-    return [find_model(model).with_suffix(suffix) for suffix in (".onnx", ".json", ".safetensors")]
+    """The files that a model may consist of, as sources, an ensemble of those of its members too.
+
+    Raises:
+        EmotionError: there is no such model, or a member is missing.
+    """
+    path = find_model(model)
+    found = [path]
+    if path.suffix == ENSEMBLE_SUFFIX:
+        found += member_paths(EnsembleCard.load(path), path)
+    return [one.with_suffix(suffix) for one in found for suffix in (".onnx", ".json", ".safetensors")]
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

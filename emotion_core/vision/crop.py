@@ -113,6 +113,13 @@ def crop_batch(image: Picture, faces: Sequence[Face], face_input: Input, unit: f
     return batch
 
 
+def crop_inputs(
+    image: Picture, faces: Sequence[Face], inputs: Sequence[Input], unit: float
+) -> list[NDArray[np.float32]]:
+    """``crop_batch`` for each input of a model: the members of an ensemble see faces in frames of their own."""
+    return [crop_batch(image, faces, item, unit) for item in inputs]
+
+
 def fit_faces(faces: NDArray[np.uint8], face_input: Input) -> NDArray[np.float32]:
     """Faces that are cropped already as the input of a network.
 

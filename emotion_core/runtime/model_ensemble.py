@@ -1,0 +1,61 @@
+"""Several exported networks that answer as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emotion_core.runtime.classifier import Classifier
+from emotion_core.runtime.ensemble import EnsembleOutput
+from emotion_core.store.card import AFFECT
+from emotion_core.store.ensemble import EnsembleCard, describe_ensemble, label_orders, member_paths, shared_inputs
+
+_TINY = 1e-30
+
+
+class ModelEnsemble(Classifier):
+    """The members of an ensemble's card; each sees the faces as its own card says, and their probabilities are summed.
+
+    A member that has branches of its own counts as one: its probabilities are their mean.
+
+    Args:
+        described: the ensemble's card.
+        path: where it is, or will be.
+        threads, provider: of each member, see ``Classifier``.
+
+    Raises:
+        EmotionError: a member is missing, damaged or another file than it was, or the members have other labels.
+    """
+
+    def __init__(self, described: EnsembleCard, path: str | Path, threads: int = 1, provider: str = "auto") -> None:
+        self.members = [Classifier(member, threads, provider) for member in member_paths(described, path)]
+        cards = [member.card for member in self.members]
+        self.card = describe_ensemble(described, cards)
+        self._orders, self._inputs = label_orders(cards), shared_inputs(cards)[1]
+        self._weights = tuple(float(member.weight) for member in described.members)
+
+    @property
+    def provider(self) -> str:
+        """Name of the execution provider of the first member."""
+        return self.members[0].provider
+
+    def __call__(self, *inputs: NDArray[np.float32]) -> EnsembleOutput:
+        """Run a batch; see ``Classifier``. The branches of what comes out are the members."""
+        return replace(super().__call__(*inputs), weights=self._weights)
+
+    def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Logits (N, members, classes): logarithms of the members' probabilities; "affect" (N, members, 2), NaN for
+        members that have none, where any has."""
+        names = [item.name for item in self.card.inputs]
+        said = [member(inputs[names[place]]) for member, place in zip(self.members, self._inputs, strict=True)]
+        probabilities = np.stack(
+            [one.probabilities[:, order] for one, order in zip(said, self._orders, strict=True)], 1
+        )
+        outputs = {"logits": np.log(np.maximum(probabilities, _TINY)).astype(np.float32)}
+        if any(output.kind == AFFECT for output in self.card.outputs):
+            outputs["affect"] = np.stack([one.affect for one in said], 1).astype(np.float32)
+        return outputs
