@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import cv2
 
-from emotion_core.types import EmotionEstimate, Picture
+from emotion_core.types import VOICE, EmotionEstimate, Picture
 from emotion_core.vision.glyphs import blend_text, text_height, text_width
 from emotion_core.vision.palette import RGB, bgr, ink
 from emotion_core.vision.panel import GROUND, Rect, draw_panels, overlap, shade
@@ -145,12 +145,11 @@ def _draw_chip(
     taken: list[Rect],
     faces: list[Rect],
 ) -> Rect:
-    """Label and probability, and the track's id on a dark end; returns where."""
+    """Label and probability, and on a dark end the track's id, and whether a voice was heard; returns where."""
     height, width = canvas.shape[:2]
     text = f"{estimate.label} {100 * estimate.confidence:.0f} %"
-    tag = f"#{estimate.track_id[:8]}" if estimate.track_id else ""
-    if rect is None:
-        tag = "voice"
+    names = [f"#{estimate.track_id[:8]}"] if estimate.track_id else []
+    tag = " + ".join([*names, *(["voice"] if rect is None or estimate.modalities & VOICE else [])])
     # Sizes are multiples of the text's, so one factor makes everything fit into a narrow image.
     size = scale
     for _ in range(4):

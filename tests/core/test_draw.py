@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from emotion_core.labels import AFFECTNET, FER2013, FERPLUS
-from emotion_core.types import VOICE, Box, EmotionEstimate, Face
+from emotion_core.types import FACE, VOICE, Box, EmotionEstimate, Face
 from emotion_core.vision import draw, panel
 from emotion_core.vision.draw import draw_estimates, draw_status, placed
 from emotion_core.vision.glyphs import blend_text, text_height, text_width
@@ -300,6 +300,25 @@ def test_ink_reads_on_every_colour() -> None:
         luminance = float(linear @ [0.2126, 0.7152, 0.0722])
         contrast = (1.05 / (luminance + 0.05)) if ink(value) == (255, 255, 255) else (luminance + 0.05) / 0.05
         assert contrast > 4.5  # WCAG AA
+
+
+@pytest.mark.parametrize(
+    ("box", "track", "modalities", "tag"),
+    [
+        (Box(200, 100, 100, 60), "7", FACE, "#7"),
+        (Box(200, 100, 100, 60), "7", FACE | VOICE, "#7 + voice"),
+        (Box(200, 100, 100, 60), "", FACE | VOICE, "voice"),
+        (Box(200, 100, 100, 60), "", FACE, None),
+        (None, "", VOICE, "voice"),
+    ],
+)
+def test_the_end_of_a_chip_tells_whose_it_is_and_whether_a_voice_was_heard(
+    box: Box | None, track: str, modalities: int, tag: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(draw, "blend_text", lambda canvas, text, *rest: written.append(text))
+    draw_estimates(grey(), [replace(estimate(box, track=track), modalities=modalities)])
+    assert written == ["happy 93 %"] + ([] if tag is None else [tag])
 
 
 # ---- panels --------------------------------------------------------------------------------------------------------
