@@ -20,7 +20,7 @@ from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.types import EmotionEstimate, Picture
 from emotion_core.vision.crop import crop_face
 from emotion_core.vision.draw import draw_estimates, placed
-from emotion_core.vision.trace import AffectTrace
+from emotion_core.vision.trace import AffectTrace, AffectTraces
 
 
 class Observer:
@@ -76,7 +76,7 @@ class Observer:
             if stills:
                 config = replace(config, detection_size=640, max_faces=256, smoothing_s=0.0)
             self._pipeline = FacialPipeline(config, classifier=classifier)
-        self._trace = AffectTrace()
+        self._trace, self._traces = AffectTrace(), AffectTraces()
         self._estimates: list[EmotionEstimate] = []
         self._focus = 0
 
@@ -121,6 +121,7 @@ class Observer:
             # Of two faces of almost the same size the column stays with the one that it is about.
             self._focus = ids.index(last) if last in ids and areas[ids.index(last)] > 0.6 * areas[0] else 0
             self._trace.add(self._estimates[self._focus])
+        self._traces.add(self._estimates, stamp_s)
         return self._estimates
 
     def hear(self, sound: NDArray[Any], rate_hz: int, stamp_s: float) -> None:
@@ -161,13 +162,14 @@ class Observer:
         return np.concatenate([frame, strip])
 
     def _draw_frame(self, image: Picture, stamp_s: float, size: tuple[int, int] | None) -> Picture:
+        traces = self._traces.points(self._estimates, stamp_s)
         if size is None:
-            return draw_estimates(image, self._estimates)
+            return draw_estimates(image, self._estimates, traces=traces)
         if self._panel:
             points = self._trace.points(stamp_s)
             return draw_branches(image, self._estimates, self._reading(image), points, size)
         canvas, factor, offset = letterbox(image, size)
-        return draw_estimates(canvas, placed(self._estimates, factor, offset))
+        return draw_estimates(canvas, placed(self._estimates, factor, offset), traces=traces)
 
     def _sound_reading(self, senses: AudiovisualPipeline, stamp_s: float) -> SoundReading:
         said, samples = self.voice(stamp_s), senses.voice.window(SECONDS, stamp_s)
