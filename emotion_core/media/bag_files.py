@@ -147,6 +147,8 @@ class RawBag:
                 f"{self.path}: expected a bag (a folder, .mcap or .db3), but there is none: check the path"
             )
         if not self.path.is_dir():
+            if self.path.suffix == ".bag":
+                raise EmotionError(f"{self.path} is a bag of ROS 1: make one of ROS 2 of it with rosbags-convert")
             if _kind(self.path) not in _SCANS:
                 raise EmotionError(f"{self.path}: expected a bag (a folder, .mcap or .db3), got another kind of file")
             return [self.path]

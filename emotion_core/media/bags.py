@@ -88,7 +88,7 @@ class BagReader:
         path: see RawBag.
         topics: names of at most one topic with pictures and one with sound; empty for those that are the only ones of
             their kind.
-        sound: whether to look for sound where no topics are named.
+        sound: whether to read sound, too.
 
     Attributes:
         image, audio: the topics that are read, None where there is none.
@@ -198,7 +198,7 @@ class BagReader:
                     f"{self.path}: {name} is of type {types}, expected pictures or sound: {self._listing()}"
                 )
         image = self._only("pictures", IMAGE_TYPES, names)
-        audio = self._only("sound", SOUND_TYPES, names) if sound or names else None
+        audio = self._only("sound", SOUND_TYPES, names) if sound else None
         if image is None and audio is None:
             raise EmotionError(f"{self.path}: expected pictures{' or sound' * sound}: {self._listing()}")
         return image, audio

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import TracebackType
 
+from emotion_core.errors import EmotionError
 from emotion_core.media.bag_messages import Messages
 from emotion_core.media.bag_writer import BagWriter
 from emotion_core.media.bags import BagPicture
@@ -12,8 +14,6 @@ from emotion_core.recording.replay import Step
 from emotion_core.types import EmotionEstimate
 from emotion_core.vision.draw import draw_estimates
 from emotion_core.vision.trace import AffectTraces
-
-OVERLAYS = ("compressed", "raw")
 
 
 class EstimateBag:
@@ -24,17 +24,19 @@ class EstimateBag:
 
     Args:
         path: see BagWriter.
-        topic: of the estimates; the overlay goes beside it.
+        topic: of the estimates, beginning with a slash; the overlay goes beside it.
         overlay: "compressed" or "raw" to write the pictures with what is drawn into them; empty for none.
 
     Attributes:
         topics: where something was written.
 
     Raises:
-        EmotionError: it cannot be written.
+        EmotionError: it cannot be written, or the topic is none.
     """
 
     def __init__(self, path: str | Path, topic: str, overlay: str = "") -> None:
+        if not re.fullmatch(r"(/[A-Za-z_]\w*)+", topic, re.ASCII):
+            raise EmotionError(f"expected the whole name of a topic, such as /facial/estimates, got {topic!r}")
         self._writer = BagWriter(path)
         self._messages = Messages(self._writer.store)
         self._topic, self._overlay = topic, overlay

@@ -263,6 +263,7 @@ class TestChoice:
     def test_without_sound(self, bags: dict[str, Path]) -> None:
         _, sounds, reader = read(bags["mcap-none"], sound=False)
         assert sounds == [] and reader.audio is None
+        assert read(bags["mcap-none"], sound=False, topics=["/image", "/audio"])[2].audio is None
 
     def test_a_bag_without_pictures(self, make: Messages, store: Any, tmp_path: Path) -> None:
         with BagWriter(tmp_path / "bag.db3", store) as writer:
@@ -281,6 +282,7 @@ class TestChoice:
             ("empty.mcap", b"", "nothing of this bag can be read: expected an MCAP file"),
             ("text.db3", b"hello" * 1000, "nothing of this bag can be read: expected a bag's SQLite file"),
             ("film.mp4", b"x", "got another kind of file"),
+            ("old.bag", b"#ROSBAG V2.0", "old.bag is a bag of ROS 1: make one of ROS 2 of it with rosbags-convert"),
             ("folder", None, "the folder holds no .mcap and no .db3 file"),
         ],
     )

@@ -148,6 +148,8 @@ def test_settings_and_topics(bag: Path, tmp_path: Path, capsys: Any) -> None:
         emotion(bag, "--min-iou", 2, *HAAR)
     with pytest.raises(EmotionError, match="there is no topic /up"):
         emotion(bag, "--topics", "/up")
+    with pytest.raises(EmotionError, match=r"whole name of a topic, such as /facial/estimates, got 'estimates'"):
+        emotion(bag, "--estimates-topic", "estimates", "--output", tmp_path / "other.mcap")
     with pytest.raises(EmotionError, match="--overlay goes into a bag: name it with --output"):
         emotion(bag, "--overlay")
 
