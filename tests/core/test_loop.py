@@ -211,10 +211,10 @@ def test_float16_needs_cuda_and_unknown_devices_are_named(tmp_path):
 def test_float16_scales_the_loss_and_goes_on(name, tmp_path, monkeypatch):
     """Slow on a CPU and therefore refused there, but the steps are those of a GPU."""
     monkeypatch.setattr("emotion_core.training.loop.FLOAT16_DEVICES", ("cpu",))
-    settings = {"amp": "float16", "clip_norm": 5.0}
-    undisturbed = loop_of(name, tmp_path / "a", **settings)
+    data, settings = (stripes(48, 0), stripes(15, 1)), {"amp": "float16", "clip_norm": 5.0}
+    undisturbed = loop_of(name, tmp_path / "a", *data, **settings)
     undisturbed.run()
-    exact = loop_of(name, tmp_path / "exact").run()
+    exact = loop_of(name, tmp_path / "exact", *data).run()
     assert undisturbed.history[0]["train_loss"] == pytest.approx(exact[0]["train_loss"], rel=0.05)
 
     def kill(event) -> None:
@@ -222,10 +222,10 @@ def test_float16_scales_the_loss_and_goes_on(name, tmp_path, monkeypatch):
             raise Killed
 
     with pytest.raises(Killed):
-        loop_of(name, tmp_path / "b", **settings).run(kill)
+        loop_of(name, tmp_path / "b", *data, **settings).run(kill)
     scaler = torch.load(tmp_path / "b" / CHECKPOINT, weights_only=True)["scaler"]
     assert scaler["scale"] == 65536.0 and scaler["_growth_tracker"] > 0
-    resumed = loop_of(name, tmp_path / "b", **settings)
+    resumed = loop_of(name, tmp_path / "b", *data, **settings)
     resumed.run()
     assert same(weights(resumed), weights(undisturbed))
 
