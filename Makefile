@@ -7,6 +7,7 @@ OUT ?= out
 DURATION ?= 10
 TESTS ?= tests
 ARGS ?=
+WORKERS ?= logical
 
 export PYTHON
 
@@ -26,8 +27,8 @@ demo: setup ## run the nodes and record what they see; VIDEO=file or CAMERA=0, D
 	@scripts/run python -m emotion_ros.demo --duration $(DURATION) --out "$(OUT)" \
 	  $(if $(VIDEO),--video "$(VIDEO)") $(if $(CAMERA),--camera "$(CAMERA)")
 
-test: setup-dev ## run the tests; TESTS=tests/core, ARGS="-x -k face"
-	@scripts/run pytest $(TESTS) $(ARGS)
+test: setup-dev ## run the tests; TESTS=tests/core, ARGS="-x -k face", WORKERS=0 (processes; a core each, at most 4)
+	@scripts/run pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal $(TESTS) $(ARGS)
 
 lint: setup-dev ## check style, format and types
 	@scripts/run ruff check .

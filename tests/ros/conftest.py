@@ -52,7 +52,10 @@ def ros_domain() -> Iterator[int]:
     """A domain of its own, in this process's environment and so in that of the nodes that it starts."""
     from emotion_ros.domains import free_domain
 
-    domain = free_domain()
+    # Workers of pytest-xdist that begin at the same moment take different ones.
+    worker, count = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    own = int(worker.removeprefix("gw"))
+    domain = next((d for d in (free_domain() for _ in range(1000)) if d % count == own), free_domain())
     settings = {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     if os.environ.get("ROS_DISTRO") == "humble":  # which does not know the discovery range
         settings["ROS_LOCALHOST_ONLY"] = "1"
