@@ -40,9 +40,9 @@ class BagRecorderConfig(CheckedConfig):
     out: str = parameter("bag", "Folder of the bag, which must not exist or be empty.")
     topics: str = parameter("", "Topics to record, with blanks between them; empty for all there are.")
     duration_s: float = parameter(
-        0.0, "Ends after this many seconds; 0 goes on until stopped.", low=0.0, high=1_000_000.0
+        0.0, "Ends after this many seconds; 0 goes on until stopped.", low=0.0, high=604_800.0
     )
-    keep_free_mb: int = parameter(256, "Ends when the disk has fewer megabytes left.", low=0, high=1_000_000)
+    keep_free_mb: int = parameter(256, "Ends when the disk has fewer megabytes left.", low=0, high=999_999)
     queue_mb: int = parameter(
         256, "So many megabytes of messages may wait for the disk; what finds no room is dropped and counted.",
         low=1, high=65536,

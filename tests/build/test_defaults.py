@@ -14,7 +14,7 @@ import pytest
 from emotion_core.parameters import Parameter, parameter_of
 
 ROOT = Path(__file__).resolve().parents[2]
-NODES = ("facial", "audiovisual", "source", "recorder")
+NODES = ("facial", "audiovisual", "source", "recorder", "bag_player", "bag_recorder")
 
 
 def configs(node: str) -> list[tuple[Field[Any], Parameter]]:

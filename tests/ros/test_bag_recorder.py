@@ -96,9 +96,9 @@ def test_a_duration_and_a_topic_that_never_comes(record: Any, ros_domain: int, t
 
 
 def test_it_ends_before_the_disk_is_full(record: Any, ros_node: Any, tmp_path: Path) -> None:
-    process = record("--out", tmp_path / "bag", "--ros-args", "-p", "keep_free_mb:=1000000")
+    process = record("--out", tmp_path / "bag", "--ros-args", "-p", "keep_free_mb:=999999")
     _, errors = process.communicate(timeout=60)
-    if os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize > 10**12:
+    if os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize > 999_999 * 10**6:
         pytest.skip("this disk has more than a terabyte left")
     assert process.returncode == 1 and "the disk has only" in errors and "Traceback" not in errors
     with RawBag(tmp_path / "bag") as bag:
