@@ -45,7 +45,7 @@ def load_residual_masking(path: str | Path, image_size: int = 224) -> ResidualMa
     last, first = state.get("fc.1.weight"), state.get("conv1.weight")
     if last is None or first is None or not any(name.startswith("mask1.") for name in state):
         raise EmotionError(
-            f"{path} holds no resmasking_dropout1: expected the weights of its masks and of fc.1, found {_in_short(state)}"
+            f"{path} holds no resmasking_dropout1: expected weights of its masks and of fc.1, found {_in_short(state)}"
         )
     try:
         config = ResidualMaskingConfig(len(last), image_size, colour="grey", width=len(first))

@@ -44,6 +44,29 @@ def test_the_file_itself_and_columns_in_another_order(root, tmp_path):
     assert data.targets.tolist() == [5]
 
 
+def test_the_later_file_with_blanks_and_a_byte_order_mark(tmp_path):
+    text = f"emotion, Usage, pixels\n0,Training,{pixels(3)}\n4, PublicTest, {pixels(5)}\n"
+    (tmp_path / "icml_face_data.csv").write_text(text, encoding="utf-8-sig")
+    assert load_fer2013(tmp_path, "train").faces[0, 0, :2].tolist() == [3, 4]
+    valid = load_fer2013(tmp_path, "valid")
+    assert (valid.names, valid.targets.tolist()) == (("fer0000001.png",), [4])
+
+
+def test_a_file_for_each_split(tmp_path):
+    for name, emotion in (("train", 1), ("val", 2), ("test", 3)):
+        (tmp_path / f"{name}.csv").write_text(f"emotion,pixels\n{emotion},{pixels(emotion)}\n6,{pixels(0)}\n")
+    for split, name, emotion in (("train", "train", 1), ("valid", "val", 2), ("test", "test", 3)):
+        data = load_fer2013(tmp_path, split)
+        assert (data.targets.tolist(), data.faces[0, 0, 0]) == ([emotion, 6], emotion)
+        assert data.names == (f"{name}0000000.png", f"{name}0000001.png")
+    (tmp_path / "val.csv").write_text("emotion,pixels\n1,1 2 x\n")
+    with pytest.raises(EmotionError, match=r"val\.csv, line 2: expected pixels of 0 to 255"):
+        load_fer2013(tmp_path, "valid")
+    (tmp_path / "val.csv").unlink()
+    with pytest.raises(EmotionError, match=r"holds none of fer2013\.csv, icml_face_data\.csv, val\.csv"):
+        load_fer2013(tmp_path, "valid")
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -55,6 +78,8 @@ def test_the_file_itself_and_columns_in_another_order(root, tmp_path):
         (f"1,-1 {pixels(0)[2:]},Training", "0 to 255"),
         (f"1,x {pixels(0)[2:]},Training", "0 to 255"),
         ("1,1 2 3", "3 fields, got 2"),
+        (f"1,{pixels(0)},Trainin", "Usage of Training, PublicTest, PrivateTest, got 'Trainin'"),
+        (f"1,{pixels(0)},", "Usage of Training, PublicTest, PrivateTest, got ''"),
     ],
 )
 def test_malformed_rows_are_named(root, row, message):
