@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -67,7 +66,7 @@ class FaceFinder:
             self._age = self._every if len(faces) < len(self._faces) else 1
         else:
             self._age += 1
-        inside = [_placed(face, 1 / factor, x, y) for face in faces]
+        inside = [face.placed(1 / factor, x, y) for face in faces]
         found = sorted(
             (
                 (face, rough)
@@ -88,9 +87,9 @@ class FaceFinder:
             return None
         if not 0 <= stamp_s - self._stamp_s <= _MAX_STEP_S:
             return None
-        followed = follow(before, grey, [_placed(face, 1 / factor) for face in self._faces])
+        followed = follow(before, grey, [face.placed(1 / factor) for face in self._faces])
         kept = [face for face in followed if face is not None]
-        return [_placed(face, factor) for face in kept] if len(kept) == len(followed) else None
+        return [face.placed(factor) for face in kept] if len(kept) == len(followed) else None
 
 
 class GivenFaces:
@@ -113,15 +112,3 @@ def largest(given: Sequence[tuple[str, Face]], count: int) -> list[tuple[str, Fa
     """The largest faces first, at most so many; of two with one id the larger."""
     ordered = sorted(given, key=lambda item: item[1].box.area, reverse=True)
     return list({name: (name, face) for name, face in reversed(ordered)}.values())[::-1][:count]
-
-
-def _placed(face: Face, factor: float, dx: float = 0.0, dy: float = 0.0) -> Face:
-    """The face in a picture ``factor`` times as large, of which this one's corner lies at (dx, dy)."""
-    if factor == 1 and not dx and not dy:
-        return face
-    box = face.box.scaled(factor).moved(dx, dy)
-    eyes = None
-    if face.eyes is not None:
-        (x0, y0), (x1, y1) = face.eyes
-        eyes = (x0 * factor + dx, y0 * factor + dy), (x1 * factor + dx, y1 * factor + dy)
-    return replace(face, box=box, eyes=eyes)

@@ -258,10 +258,12 @@ def test_overlay_and_markers_only_for_subscribers(start, ros_node, spin_until, p
     start("detector:=haar")
     peer = Peer(ros_node, spin_until)
     overlays: list[Image] = []
+    jpegs: list[CompressedImage] = []
     markers: list[MarkerArray] = []
     calibration = CameraInfo(height=480, width=640, k=[600.0, 0.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0])
     camera = ros_node.create_publisher(CameraInfo, "camera_info", qos.IMAGE_OUT)
     ros_node.create_subscription(Image, "facial/overlay", overlays.append, qos.LATEST_IMAGE)
+    ros_node.create_subscription(CompressedImage, "facial/overlay/compressed", jpegs.append, qos.LATEST_IMAGE)
     ros_node.create_subscription(MarkerArray, "facial/markers", markers.append, qos.ESTIMATES)
     assert spin_until(lambda: camera.get_subscription_count() > 0)
     second = 40
@@ -271,13 +273,14 @@ def test_overlay_and_markers_only_for_subscribers(start, ros_node, spin_until, p
         second += 1
         camera.publish(calibration)
         peer.estimate(images.to_message(peer_picture, header(second)))
-        return bool(overlays and markers)
+        return bool(overlays and jpegs and markers)
 
     assert spin_until(both)
     overlay = images.to_bgr(overlays[-1])
     assert overlay.shape == peer_picture.shape
     assert (overlay != peer_picture).any()
-    assert overlays[-1].header.frame_id == "head_camera"
+    assert overlays[-1].header.frame_id == jpegs[-1].header.frame_id == "head_camera"
+    assert images.compressed_to_bgr(jpegs[-1]).shape == overlay.shape
     text, frame = markers[-1].markers
     assert (text.ns, frame.ns, text.id) == ("emotions", "faces", frame.id)
     assert text.text.split()[0] in AFFECTNET
