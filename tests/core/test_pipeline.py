@@ -178,7 +178,7 @@ def test_ids_are_never_used_twice():
     found += [e.track_id for e in pipeline.process(frame(), 0.2)]
     assert found == ["41", "42", "43", "44", "43", "44"]  # new settings forget nobody
     successor = FacialPipeline(FacialConfig(), Scripted([LEFT]), Brightness(), first_id=pipeline.next_id)
-    assert successor.process(frame(), 0.3)[0].track_id == "47"
+    assert successor.process(frame(), 0.3)[0].track_id == "45"
 
 
 def test_settings_that_cannot_be_taken_over_change_nothing():
