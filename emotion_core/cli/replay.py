@@ -76,7 +76,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     ros.add_argument(
         "--publish", action="store_true", help="play the bag's messages into ROS, with its time on /clock, as recorded"
     )
-    ros.add_argument("--rate", type=float, default=1.0, metavar="X", help="times as fast as recorded (default: 1)")
+    ros.add_argument("--rate", type=float, metavar="X", help="times as fast as recorded (default: 1)")
     ros.add_argument(
         "--wait-for",
         metavar="NAME",
@@ -93,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.publish:
         return _publish(args)
+    if args.rate is not None or args.wait_for is not None:
+        raise EmotionError("--rate and --wait-for go with --publish: add it, or leave them out")
     if args.overlay and not args.output:
         raise EmotionError("--overlay goes into a bag: name it with --output OUT.mcap")
     with BagReader(args.bag, args.topics, not args.no_sound) as reader:
@@ -127,7 +129,7 @@ def _publish(args: argparse.Namespace) -> NoReturn:
     if (files := [name for name in ("output", "csv", "plot") if getattr(args, name)]) or args.json:
         raise EmotionError(f"--publish estimates nothing: leave out --{(files or ['json'])[0]}")
     need_ros()
-    values = {"bag": str(user_path(args.bag).absolute()), "topics": " ".join(args.topics), "rate": args.rate}
+    values = {"bag": str(user_path(args.bag).absolute()), "topics": " ".join(args.topics), "rate": args.rate or 1.0}
     become("bag_player", *ros_parameters(**values, wait_for=args.wait_for or ""))
 
 

@@ -41,6 +41,9 @@ class _Whole:
 
         self._reader: Any = Reader(path)
         self._reader.open()
+        if not getattr(self._reader.storage, "chunks", True):  # then it takes only what is in the order of time
+            self._reader.close()
+            raise ValueError("an MCAP file without chunks")
         self.topics = [
             RawTopic(item.topic, item.msgtype, item.msgdef.data, item.msgcount) for item in self._reader.connections
         ]
@@ -187,7 +190,7 @@ class RawBag:
                 raise
             except Exception as error:  # ZstdError or EOFError; what was decompressed is read
                 self._tell(f"{file.name}: damaged: {error}")
-        if place.suffix != ".mcap" or is_indexed(place):  # without an index, rosbags takes only what is in order
+        if place.suffix != ".mcap" or is_indexed(place):  # without an index, as without chunks
             try:
                 whole = _Whole(place)
             except OSError:

@@ -150,6 +150,10 @@ def test_settings_and_topics(bag: Path, tmp_path: Path, capsys: Any) -> None:
         emotion(bag, "--topics", "/up")
     with pytest.raises(EmotionError, match=r"whole name of a topic, such as /facial/estimates, got 'estimates'"):
         emotion(bag, "--estimates-topic", "estimates", "--output", tmp_path / "other.mcap")
+    with pytest.raises(EmotionError, match="--rate and --wait-for go with --publish"):
+        emotion(bag, "--rate", 2)
+    with pytest.raises(EmotionError, match="--publish estimates nothing: leave out --csv"):
+        emotion(bag, "--publish", "--csv", tmp_path / "a.csv")
     with pytest.raises(EmotionError, match="--overlay goes into a bag: name it with --output"):
         emotion(bag, "--overlay")
 
