@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -192,6 +193,28 @@ source:
     assert [placement.whole_name for placement in read_placements(path)] == [
         "/source", "/front/facial", "/front/rear/mood"
     ]  # fmt: skip
+
+
+def test_the_document_s_example(tmp_path: Path) -> None:
+    """And it is one that ROS itself can read."""
+    import rclpy
+    from rclpy.context import Context
+
+    text = (Path(__file__).parents[2] / "docs" / "launch.md").read_text()
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "robot.yaml"
+    path.write_text(example)
+    assert read_placements(path) == [
+        Placement("source", "/front", "source"),
+        Placement("facial", "/front", "facial"),
+        Placement("mood", "/", "facial", ("image:=/front/image", "~/overlay:=/seen")),
+    ]
+    context = Context()
+    rclpy.init(context=context, args=["--ros-args", "--params-file", str(path)])
+    node = rclpy.create_node("mood", context=context, automatically_declare_parameters_from_overrides=True)
+    assert node.get_parameter("detector").value == "yunet" and node.get_parameter("executable").value == "facial"
+    node.destroy_node()
+    rclpy.shutdown(context=context)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ test_launch_processes.py runs them where launch_ros is installed.
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -232,6 +233,29 @@ def test_shared_memory_is_given_unless_a_profile_is_set(started: Start, monkeypa
     monkeypatch.setenv(names[0], "/my/profile.xml")
     (node,) = started("facial")
     assert set(node.additional_env) == {names[1]}
+
+
+# ---- the document --------------------------------------------------------------------------------------------------
+
+
+def test_the_document_lists_every_argument(stand_ins: None) -> None:
+    text = (LAUNCH.parent / "docs" / "launch.md").read_text()
+
+    def check(heading: str, arguments: dict[str, Any]) -> None:
+        part = text.partition(heading)[2].partition("\n## ")[0].partition("\n### ")[0]
+        rows = re.findall(r"^\| `(\w+)` \|(.*?)\|(.*?)\| (.*) \|$", part, re.MULTILINE)
+        expected = []
+        for name, (default, said, *choices) in arguments.items():
+            listed = ", ".join(choice for those in choices for choice in those if choice)
+            expected.append((name, f"`{default}`" if default else "", listed, said.format(node="NODE")))
+        assert [(name, default.strip(), listed.strip(), said) for name, default, listed, said in rows] == expected
+
+    check("share these:", load(LAUNCH / "common" / "estimating.py").COMMON)
+    for name in NODES:
+        file = load(LAUNCH / f"{name}.launch.py")
+        check(f"### {name}.launch.py", {**file.TOPICS, **file.PARAMETERS})
+    for name in ("replay", "rviz"):
+        check(f"### {name}.launch.py", load(LAUNCH / f"{name}.launch.py").ARGUMENTS)
 
 
 # ---- RViz ----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 LAUNCH = Path(__file__).resolve().parents[2] / "launch"
+DOCUMENT = LAUNCH.parent / "docs" / "launch.md"
 
 pytestmark = [
     pytest.mark.ros,
@@ -41,28 +42,14 @@ service.include_launch_description(LaunchDescription([IncludeLaunchDescription(s
 sys.exit(service.run())
 """
 
-# Two cameras, and arguments of its own.
-ROBOT = """
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-
-def camera(side):
-    values = {{"namespace": side, "image": f"/{{side}}/image_raw", "detector": "haar", "params_file": {params!r}}}
-    source = PythonLaunchDescriptionSource({path!r})
-    return GroupAction([IncludeLaunchDescription(source, launch_arguments=values.items())])
-
-def generate_launch_description():
-    return LaunchDescription([DeclareLaunchArgument("arm"), camera("front"), camera("rear")])
-"""
-
 
 class Launched:
     """A launch of ours, and what it and its processes say."""
 
-    def __init__(self, *words: object) -> None:
+    def __init__(self, *words: object, **options: Any) -> None:
         command = [sys.executable, "-c", LAUNCHER, *map(str, words)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        self.process = subprocess.Popen(command, text=True, **pipes, **options)
         self.said = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -89,8 +76,8 @@ def launch(ros_domain: int, end_all: Any, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))  # launch's own
     running: list[Launched] = []
 
-    def run(*words: object) -> Launched:
-        running.append(Launched(*words))
+    def run(*words: object, **options: Any) -> Launched:
+        running.append(Launched(*words, **options))
         return running[-1]
 
     yield run
@@ -118,14 +105,14 @@ def test_launch_activates_a_node_and_one_that_has_ended_again(launch: Any, spin_
     assert launched.said.count("process has finished cleanly") == 2 and "Traceback" not in launched.said
 
 
-def test_a_file_that_includes_it_twice(launch: Any, spin_until: Any, ros_node: Any, tmp_path: Path) -> None:
-    """Cameras by namespaces; parameters from a file, and what is given counts more."""
-    robot, params = tmp_path / "robot.launch.py", tmp_path / "robot.yaml"
-    params.write_text(
-        "/**:\n  ros__parameters: {detector: yunet}\n/rear/facial:\n  ros__parameters: {image_transport: compressed}\n"
+def test_the_document_s_two_cameras(launch: Any, spin_until: Any, ros_node: Any, tmp_path: Path) -> None:
+    """A file that includes ours twice, with arguments of its own; cameras by namespaces, one file of parameters."""
+    (example,) = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "robot.launch.py").write_text(example)
+    (tmp_path / "robot.yaml").write_text(
+        "/**:\n  ros__parameters: {detector: haar}\n/rear/facial:\n  ros__parameters: {image_transport: compressed}\n"
     )
-    robot.write_text(ROBOT.format(path=str(LAUNCH / "facial.launch.py"), params=str(params)))
-    launched = launch(robot, "arm:=left")
+    launched = launch(tmp_path / "robot.launch.py", "arm:=left", cwd=tmp_path)
     assert spin_until(lambda: launched.said.count("ready, waiting for images on") == 2), launched.said
     topics = set(re.findall(r"waiting for images on (\S+)", launched.said))
     assert topics == {"/front/image_raw", "/rear/image_raw/compressed"}
