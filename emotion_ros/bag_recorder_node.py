@@ -19,6 +19,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from emotion_core.errors import EmotionError
+from emotion_core.media.bag_files import RawBag
 from emotion_core.media.bag_types import make_typestore
 from emotion_core.media.bag_writer import BagWriter
 from emotion_core.parameters import CheckedConfig, parameter
@@ -84,7 +85,9 @@ class BagRecorderNode(Node):
         self.queue.finish()
         if self.queue.error is not None:
             self._writer.abort()
-            raise EmotionError(f"{self.queue.error}; {self.queue.written} messages are in the bag, without their index")
+            with RawBag(self.path) as bag:
+                left = sum(topic.count for topic in bag.topics)
+            raise EmotionError(f"{self.queue.error}; {left} messages are in the bag, without their index")
         self._writer.close()
 
     def _look(self) -> None:
