@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -150,16 +150,18 @@ class Scenario:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise EmotionError(f"{path}: expected YAML: {' '.join(str(error).split())}") from None
         try:
-            scenario = _make(cls, about, "a scenario")
-            expect = tuple(_make(Expectation, item, "expect") for item in scenario.expect)
-            bounds = (
-                scenario.bounds if isinstance(scenario.bounds, Bounds) else _make(Bounds, scenario.bounds, "bounds")
-            )
+            said = _make(cls, about, "a scenario")  # of what YAML has: lists and mappings
+            expect = tuple(_make(Expectation, item, "expect") for item in said.expect)
             if not expect:
                 raise EmotionError("expected at least one span below expect, got none")
-            source = Path(data or path.parent, scenario.source)
-            return cls(scenario.name, source, expect, tuple(scenario.topics), scenario.sound, scenario.estimates,
-                       dict(scenario.pipeline), bounds)  # fmt: skip
+            return replace(
+                said,
+                source=Path(data or path.parent, said.source),
+                expect=expect,
+                topics=(said.topics,) if isinstance(said.topics, str) else tuple(said.topics),
+                pipeline=dict(said.pipeline),
+                bounds=said.bounds if isinstance(said.bounds, Bounds) else _make(Bounds, said.bounds, "bounds"),
+            )
         except (EmotionError, TypeError, ValueError) as error:
             raise EmotionError(f"{path}: {error}") from None
 

@@ -139,6 +139,8 @@ class TestFiles:
     def test_the_source_is_beside_the_file_or_in_a_folder_of_data(self, tmp_path: Path) -> None:
         assert self.load(tmp_path, self.GOOD).source == tmp_path / "bag.mcap"
         assert Scenario.load(tmp_path / "s.yaml", "/data").source == Path("/data/bag.mcap")
+        assert self.load(tmp_path, self.GOOD + "topics: /image\nbounds: {max_lost: 3}\n").topics == ("/image",)
+        assert Scenario.load(tmp_path / "s.yaml").bounds == Bounds(3)
 
     @pytest.mark.parametrize(
         ("text", "said"),
