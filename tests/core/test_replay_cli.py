@@ -138,6 +138,30 @@ def test_sound_overlay_table_and_timeline(bag: Path, portrait: np.ndarray, tmp_p
     assert cv2.imread(str(plot)).shape == (900, 1600, 3)
 
 
+@pytest.mark.parametrize("name", ["out.mcap", "out"])
+def test_foxgloves_own_library_reads_it(bag: Path, portrait: np.ndarray, tmp_path: Path, name: str) -> None:
+    """By index and definitions in the file, checksums compared, and without anything of ours."""
+    pytest.importorskip("mcap_ros2", reason="mcap-ros2-support comes with the extra [dev]")
+    from mcap.reader import make_reader
+    from mcap_ros2.decoder import DecoderFactory
+
+    out = tmp_path / name
+    assert emotion(bag, "--no-sound", "--output", out, "--overlay", *HAAR) == 0
+    with (out / "out.mcap" if out.is_dir() else out).open("rb") as file:
+        reader = make_reader(file, validate_crcs=True, decoder_factories=[DecoderFactory()])
+        found = [(channel.topic, message.log_time, ros) for _, channel, message, ros in reader.iter_decoded_messages()]
+        counted = reader.get_summary().statistics.message_count
+    assert len(found) == counted == 2 * FRAMES
+    estimates = [ros for topic, _, ros in found if topic == "/facial/estimates"]
+    assert [len(ros.estimates) for ros in estimates] == [1] * (FRAMES - 1) + [0]
+    assert estimates[0].header.frame_id == "head" and estimates[0].estimates[0].model == "esr_compact"
+    assert sum(estimates[0].estimates[0].probabilities) == pytest.approx(1, abs=1e-6)
+    overlay = next(ros for topic, _, ros in found if topic == "/facial/overlay/compressed")
+    picture = cv2.imdecode(np.frombuffer(overlay.data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == picture_at(portrait, 0).shape
+    assert [time for _, time, _ in found[:2]] == [START + LATE] * 2
+
+
 def test_settings_and_topics(bag: Path, tmp_path: Path, capsys: Any) -> None:
     chosen = ("--topics", "/camera/image", "--estimates-topic", "/head/estimates", "--output", tmp_path / "out.mcap")
     assert emotion(bag, *chosen, "--max-faces", 1, "--min-face-px", 200, "--duration", 0.35, "--json", *HAAR) == 0
