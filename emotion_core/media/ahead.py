@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
+_PATIENCE_S = 2.0
+"""So long is waited for a thread that nobody needs any more; it may sleep until the next item is due."""
 
 
 class _End:
@@ -56,4 +58,4 @@ def ahead(items: Iterable[Item], count: int = 8) -> Iterator[Item]:
             raise item.error
     finally:
         stop.set()
-        thread.join()
+        thread.join(_PATIENCE_S)
