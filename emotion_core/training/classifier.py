@@ -40,7 +40,8 @@ from emotion_core.training.network_input import NetworkInput, distributions
 from emotion_core.training.result import write_network
 from emotion_core.training.schedules import warm_cosine
 from emotion_core.training.task import Batch, Clock, Measured, Schedule, Stage, Task
-from emotion_core.training.trained import Teachers, class_logits, class_probabilities, load_any_start
+from emotion_core.training.teachers import Teachers
+from emotion_core.training.trained import class_logits, class_probabilities, load_any_start
 
 
 class ClassifierTask(Task):
@@ -52,7 +53,7 @@ class ClassifierTask(Task):
             than those of the network to start from, or of the training data, are put into that order.
         init: weights to start from in place of random ones: a ``.safetensors`` of the same architecture, or for the
             networks of the zoo ImageNet weights, see ``load_any_start``.
-        teachers: ``.safetensors`` with the same input, whose mean probabilities are mixed into the targets.
+        teachers: models whose mean probabilities are mixed into the targets, see ``Teachers``.
 
     Attributes:
         labels: of the network, in the order of its output.
@@ -82,7 +83,7 @@ class ClassifierTask(Task):
         self.init: dict[str, Any] = {}
         self._start = "random"
         if init is not None:
-            start = load_any_start(init, self.model)
+            start = load_any_start(init, self.model, self.labels)
             if isinstance(start, ModelCard):
                 self.init, self.labels = start.training, tuple(start.labels)
             else:
@@ -125,12 +126,8 @@ class ClassifierTask(Task):
         if not self.teachers:
             return
 
-        def batches() -> Iterator[Tensor]:
-            loader = DataLoader(self.train, batch_size=256, num_workers=self.config.workers)
-            return (inputs for inputs, _ in loader)
-
         self.targets, self.taught = self.teachers.teach(
-            self.targets, self.config.teacher_weight, batches, [self.input], self.labels, device
+            self.targets, self.config.teacher_weight, self.data[0], [self.input], self.labels, device
         )
 
     def optimizer(self, index: int) -> Optimizer:

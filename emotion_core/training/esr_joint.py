@@ -36,14 +36,13 @@ from emotion_core.training.loop import Loop
 from emotion_core.training.result import write_network
 from emotion_core.training.schedules import warm_cosine
 from emotion_core.training.task import Batch, Clock, Measured, Schedule, Stage, Task
-from emotion_core.training.trained import Teachers, load_start
+from emotion_core.training.teachers import Teachers
+from emotion_core.training.trained import load_start
 
 log = logging.getLogger(__name__)
 
 LICENCE = "Apache-2.0; trained on FER2013 images, whose own terms apply"
 AFFECT = "derived from the emotion votes (Russell and Mehrabian 1977), not annotated"
-ASK_AT_ONCE = 256
-"""Most faces that a teacher sees at a time."""
 
 
 class EsrJointTask(Task):
@@ -54,7 +53,7 @@ class EsrJointTask(Task):
         train, valid: faces to learn from and to report on; grey, of the network's size. When the validation faces, or
             the network to start from, have the same labels in another order, they are put into one.
         init: a ``model.safetensors`` of the same architecture to start from, in place of random weights.
-        teachers: ``model.safetensors`` with the same input, whose mean probabilities are mixed into the targets.
+        teachers: models whose mean probabilities are mixed into the targets, see ``Teachers``.
 
     Raises:
         EmotionError: network, data, start and teachers do not fit together.
@@ -117,11 +116,8 @@ class EsrJointTask(Task):
         if not self.teachers:
             return
 
-        def batches() -> Iterator[Tensor]:
-            return (pixels_apart(faces.float() / 255) for faces in self._faces.split(ASK_AT_ONCE))
-
         self.targets, self.taught = self.teachers.teach(
-            self.targets, self.config.teacher_weight, batches, inputs_of(self.model), self.train.labels, device
+            self.targets, self.config.teacher_weight, self.train, inputs_of(self.model), self.train.labels, device
         )
 
     def optimizer(self, index: int) -> Optimizer:

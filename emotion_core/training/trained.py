@@ -1,33 +1,33 @@
-"""Networks that were trained before: to start from, or as teachers."""
+"""Networks that were trained before, to start from, and what the classes of any network are."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from emotion_core.data.relabel import order_of
 from emotion_core.errors import EmotionError
 from emotion_core.export.backbone_files import BACKBONES, start_from_backbone
 from emotion_core.export.weights import load_network
 from emotion_core.models.registry import entry_of, inputs_of, named_outputs, outputs_of
-from emotion_core.store.card import FACE, LOGITS, Input, ModelCard
+from emotion_core.store.card import LOGITS, Input, ModelCard
 from emotion_core.store.metadata import read_card
-from emotion_core.training.fingerprint import of_weights
+from emotion_core.training.label_start import start_by_labels
 
 log = logging.getLogger(__name__)
 
 
-def load_any_start(path: str | Path, model: nn.Module) -> ModelCard | str:
+def load_any_start(path: str | Path, model: nn.Module, labels: Sequence[str]) -> ModelCard | str:
     """Put weights into a network: those of a whole network like it, or into one of the zoo those of its layers alone.
 
     Args:
-        path: a ``.safetensors`` of this library; for networks of the zoo also one that knows other classes, and other
-            people's weights, see ``export.backbone_files``.
+        path: a ``.safetensors`` of this library, which may know other classes, see ``start_by_labels``; for networks of
+            the zoo also other people's weights, see ``export.backbone_files``.
+        labels: of the network where the file does not know the same ones.
 
     Returns:
         The file's card, whose labels are now those of the network; or in words which layers were taken over, when its
@@ -37,8 +37,12 @@ def load_any_start(path: str | Path, model: nn.Module) -> ModelCard | str:
         EmotionError: see ``load_start`` and ``start_from_backbone``.
     """
     if Path(path).suffix == ".safetensors":
-        given, wanted = read_card(path).architecture, entry_of(model)
+        card = read_card(path)
+        given, wanted = card.architecture, entry_of(model)
         same = all(given.get(key) == wanted.get(key) for key in ("type", "network", "num_classes"))
+        if not isinstance(model, BACKBONES) and len(card.labels) != len(labels) and given["type"] == wanted["type"]:
+            check_same_input(card.inputs, inputs_of(model), f"{path} cannot be the start")
+            return start_by_labels(path, model, labels)
         if same or not isinstance(model, BACKBONES):
             return load_start(path, model)
     taken = start_from_backbone(model, path)
@@ -88,65 +92,6 @@ def _in_words(inputs: Sequence[Input]) -> str:
     )
 
 
-class Teachers:
-    """Trained networks whose mean probabilities are mixed into the targets.
-
-    Args:
-        paths: ``.safetensors`` of any architecture, with the same input as the network to train and the same labels in
-            any order.
-
-    Attributes:
-        hashes: of each one's weights and labels; None for a file that is gone, which an interrupted training does not
-            need again.
-    """
-
-    def __init__(self, paths: Sequence[str | Path]) -> None:
-        self.paths = [Path(path) for path in paths]
-        self.hashes = [_hash(path) if path.is_file() else None for path in self.paths]
-
-    def __bool__(self) -> bool:
-        return bool(self.paths)
-
-    def teach(
-        self,
-        targets: Tensor,
-        weight: float,
-        batches: Callable[[], Iterable[Tensor]],
-        inputs: Sequence[Input],
-        labels: Sequence[str],
-        device: torch.device,
-    ) -> tuple[Tensor, list[dict[str, Any]]]:
-        """Mix what they say into the targets; of a face they are asked for its mirror image too.
-
-        Args:
-            targets: (samples, classes) distributions.
-            weight: share of what the teachers say.
-            batches: gives batches (N, *shape) as the network to train takes them, all samples in their order.
-            inputs: of the network to train.
-            labels: of the targets.
-            device: where they compute.
-
-        Returns:
-            The mixed targets, with the mean probabilities over teachers and views, and how each teacher was trained.
-
-        Raises:
-            EmotionError: a file is missing, or holds a network with another input or other labels.
-        """
-        total, trained = torch.zeros(()), []
-        views = (False, True) if all(item.kind == FACE for item in inputs) else (False,)
-        for path in self.paths:
-            network, card = load_network(path)
-            check_same_input(card.inputs, inputs, f"{path} cannot be a teacher")
-            order = order_of(card.labels, labels, f"the teacher {path}", "the data")
-            network.to(device)
-            for mirrored in views:
-                seen = (batch.flip(-1) if mirrored else batch for batch in batches())
-                said = torch.cat([class_probabilities(network, batch.to(device)) for batch in seen])
-                total = total + said[:, order]
-            trained.append(card.training)
-        return torch.lerp(targets, total / (len(views) * len(self.paths)), weight), trained
-
-
 @torch.no_grad()
 def class_probabilities(network: nn.Module, batch: Tensor) -> Tensor:
     """Probabilities (N, classes) on the CPU of a network in eval mode; of an ensemble the mean over its members."""
@@ -161,8 +106,3 @@ def class_logits(network: nn.Module, output: Any) -> Tensor:
     outputs = outputs_of(network)
     name = next(item.name for item in outputs if item.kind == LOGITS)
     return named_outputs(outputs, output)[name]
-
-
-def _hash(path: Path) -> str:
-    network, card = load_network(path)
-    return of_weights({**network.state_dict(), "labels " + ",".join(card.labels): torch.zeros(0)})

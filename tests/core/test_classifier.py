@@ -202,7 +202,7 @@ def test_labels_in_another_order_are_the_same_labels(data, trained, tmp_path):
             ClassifierTask(CONFIG, *arguments)
 
 
-def test_a_network_or_a_teacher_with_another_input_is_one_clear_line(data, tmp_path):
+def test_a_start_with_another_input_is_one_clear_line(data, tmp_path):
     colour = {"type": "esr", **replace(NETWORK, in_channels=3).to_dict()}
     loop = Loop(ClassifierTask(replace(CONFIG, model=colour, epochs=1), *data), tmp_path / "colour")
     loop.run()
@@ -210,8 +210,6 @@ def test_a_network_or_a_teacher_with_another_input_is_one_clear_line(data, tmp_p
     takes = r"takes face 3x16x16 bgr \[0\.0, 1\.0\]; here it would get face 1x16x16 grey \[0\.0, 1\.0\]"
     with pytest.raises(EmotionError, match=f"cannot be the start: it {takes}"):
         ClassifierTask(CONFIG, *data, init=path)
-    with pytest.raises(EmotionError, match=f"cannot be a teacher: it {takes}"):
-        Loop(ClassifierTask(CONFIG, *data, teachers=[path]), tmp_path / "taught")
     wide = {"type": "esr", **replace(NETWORK, in_channels=3, width=2.0).to_dict()}
     with pytest.raises(EmotionError, match=r"another architecture than the one to train \(other width\)"):
         ClassifierTask(replace(CONFIG, model=wide), *data, init=path)

@@ -173,18 +173,20 @@ def test_its_network_is_exported_and_measured_like_any_other(folder, recipe, tmp
     assert report["n"] == 18 and report["accuracy"] == pytest.approx(card.results[0]["accuracy"], abs=0.01)
 
 
-def test_teachers_and_starts_of_another_kind_are_one_line(folder, recipe, tmp_path, capsys):
+def test_teachers_may_take_other_faces_and_starts_may_not(folder, recipe, tmp_path, capsys):
     colour, grey = tmp_path / "colour", tmp_path / "grey"
     for out, channels in ((colour, 3), (grey, 1)):
         assert train("classifier", "--model", recipe(channels), "--data", folder, "--out", out, "--epochs", 1) == 0
     model = ("classifier", "--model", recipe(), "--data", folder, "--epochs", 1)
     capsys.readouterr()
+    assert train(*model, "--out", tmp_path / "b", "--init", colour / "model.safetensors") == 2
+    one_line(capsys, "it takes face 3x24x24 bgr", "it would get face 1x24x24 grey")
     for option in ("--teacher", "--init"):
-        assert train(*model, "--out", tmp_path / "b", option, colour / "model.safetensors") == 2
-        one_line(capsys, "it takes face 3x24x24 bgr", "it would get face 1x24x24 grey")
         assert train(*model, "--out", tmp_path / "b", option, tmp_path / "absent.safetensors") == 2
         one_line(capsys, "absent.safetensors")
-    assert train(*model, "--out", tmp_path / "c", "--teacher", grey / "model.safetensors", "--init",
+    assert train(*model, "--out", tmp_path / "b", "--teacher", "esr_compact") == 2
+    one_line(capsys, "the teacher esr_compact must know all labels of the data: it lacks")
+    assert train(*model, "--out", tmp_path / "c", "--teacher", colour / "model.safetensors", "--init",
                  grey / "model.safetensors") == 0  # fmt: skip
     _, card = load_network(tmp_path / "c" / "model.safetensors")
     assert card.training["teachers"][0]["epochs"] == 1 and card.training["init"]["epochs"] == 1
