@@ -28,7 +28,7 @@ demo: setup ## run the nodes and record what they see; VIDEO=file or CAMERA=0, D
 	  $(if $(VIDEO),--video "$(VIDEO)") $(if $(CAMERA),--camera "$(CAMERA)")
 
 test: setup-dev ## run the tests; TESTS=tests/core, ARGS="-x -k face", WORKERS=0 (processes; a core each, at most 4)
-	@scripts/run pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal $(TESTS) $(ARGS)
+	@scripts/run pytest -n $(WORKERS) --maxprocesses 4 $(TESTS) $(ARGS)
 
 lint: setup-dev ## check style, format and types
 	@scripts/run ruff check .
