@@ -120,10 +120,12 @@ def _draw_opinion(
     size = 0.8 * unit
     row = text_height(size) + max(2, round(4 * unit))
     senses = reduce(or_, (e.modalities for e in estimates), 0)
-    used = {FACE: "face", VOICE: "voice", FACE | VOICE: "face + voice"}.get(senses, "nobody")
-    blend_text(canvas, f"from {used}", x, y, size, _BRIGHT if senses & VOICE else _DIM)
+    used = {FACE: "face", VOICE: "voice", FACE | VOICE: "face + voice"}.get(senses, "nothing")
+    text = f"used: {used}"
+    blend_text(canvas, text, x + wide - text_width(text, size), y, size, _BRIGHT if senses & VOICE else _DIM)
+    # The bars are the voice's own opinion: what comes of both stands beside the face.
+    blend_text(canvas, "voice" if reading.labels else "no voice", x, y, size, _BRIGHT if reading.labels else _FAINT)
     if not reading.labels:
-        blend_text(canvas, "no voice", x, y + row, size, _FAINT)
         return
     order = sorted(range(len(reading.labels)), key=lambda i: -reading.probabilities[i])[:_BARS]
     names = max(text_width(label, size) for label in reading.labels) + round(8 * unit)
