@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.errors import EmotionError
+from emotion_core.store.finding import BUNDLED
 from emotion_core.store.metadata import read_card
 from emotion_core.store.outputs import Outputs
 
@@ -83,8 +84,9 @@ def add_networks(parser: argparse.ArgumentParser) -> None:
         dest="teachers",
         action="append",
         default=[],
-        metavar="FILE",
-        help="mix the probabilities of this model.safetensors into the targets; given more than once, their mean",
+        metavar="M",
+        help="mix the probabilities of this model into the targets: a model.safetensors, or the name or path of any "
+        "model or ensemble, which sees the faces in its own size and colours; given more than once, their mean",
     )
 
 
@@ -201,5 +203,15 @@ def command(words: Sequence[str], args: argparse.Namespace, names: Sequence[str]
         options += [f"--{name.replace('_', '-')}", str(value)]
     for name, files in (("init", [args.init] if args.init else []), ("teacher", args.teachers)):
         for file in files:
-            options += [f"--{name}", f"runs/{Path(file).parent.name}/{Path(file).name}"]
+            options += [f"--{name}", _for_card(file)]
     return shlex.join(["emotion", "train", *words, *options])
+
+
+def _for_card(file: str | Path) -> str:
+    """A model as a card names it: by its name, by its place in this package, or as the result of another training."""
+    path = Path(file)
+    if not path.suffix:
+        return str(file)
+    if path.resolve().parent == BUNDLED:
+        return f"emotion_core/weights/{path.name}"
+    return f"runs/{path.parent.name}/{path.name}"

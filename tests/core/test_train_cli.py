@@ -20,11 +20,12 @@ pytest.importorskip("safetensors")
 pytest.importorskip("yaml")
 
 from emotion_core.cli import main
-from emotion_core.cli.train_options import claim, files_read
+from emotion_core.cli.train_options import claim, command, files_read
 from emotion_core.data.dataset import FaceSet
 from emotion_core.data.folder import load_folder
 from emotion_core.errors import EmotionError
 from emotion_core.export.weights import load_network
+from emotion_core.store.finding import BUNDLED
 
 LABELS = ("calm", "happy", "sad")
 NETWORK = """\
@@ -138,6 +139,15 @@ def test_a_network_that_is_read_is_never_replaced(folder, recipe, tmp_path, caps
     assert read.read_bytes() == before and [path.name for path in read.parent.iterdir()] == [read.name]
     assert train(*arguments, read, "--out", tmp_path / "other") == 0
     assert read.read_bytes() == before
+
+
+def test_a_card_names_models_without_the_places_of_this_machine(tmp_path):
+    teachers = ["esr_compact", str(tmp_path / "big" / "model.safetensors")]
+    arguments = argparse.Namespace(epochs=3, amp=None, init=str(BUNDLED / "esr_compact.safetensors"), teachers=teachers)
+    assert command(["classifier", "--data", "fer2013"], arguments, ("epochs",)) == (
+        "emotion train classifier --data fer2013 --epochs 3 --init emotion_core/weights/esr_compact.safetensors "
+        "--teacher esr_compact --teacher runs/big/model.safetensors"
+    )
 
 
 def test_a_recipe_is_never_replaced_by_a_card(folder, tmp_path, capsys):
