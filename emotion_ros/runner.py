@@ -147,7 +147,7 @@ class _Life:
 
         def loop() -> None:
             while not self._stop.is_set() and rclpy.ok():
-                spin_once(self.executor, self.node)
+                spin_once(self.executor, self.node, timeout_s=1.0)  # each return costs; at the end it is woken up
 
         self._thread = threading.Thread(target=loop, name=self.program.name, daemon=True)
         self._thread.start()

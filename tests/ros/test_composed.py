@@ -19,7 +19,7 @@ from sensor_msgs.msg import Image
 
 from emotion_core.errors import EmotionError
 from emotion_ros import qos
-from emotion_ros.composed import Placement, read_placements
+from emotion_ros.composed import Placement, program_of, read_placements
 from emotion_ros.images import to_bgr
 
 pytestmark = pytest.mark.ros
@@ -241,6 +241,11 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str, said: str)
     (tmp_path / "robot.yaml").write_text(text)
     with pytest.raises(EmotionError, match=said):
         read_placements(tmp_path / "robot.yaml")
+
+
+def test_a_node_that_cannot_share_a_process_is_refused() -> None:
+    with pytest.raises(EmotionError, match="/left/bag_player: the node bag_player needs a process of its own"):
+        program_of(Placement("bag_player", "/left", "bag_player"))
 
 
 def test_a_mistake_is_a_line_and_two(start: Any, tmp_path: Path) -> None:
