@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 from collections import ChainMap
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from emotion_core.cli.eval_clips import ALL_MODES, run_clips
+from emotion_core.cli.eval_pictures import Pictures, add_pictures
 from emotion_core.cli.train_audiovisual import CLIP_SETS, add_pairs
 from emotion_core.data.clips import MODES, PER_VOICE
 from emotion_core.data.registry import DATASETS, SPLITS
 from emotion_core.errors import EmotionError
+from emotion_core.evaluation.tta import TtaConfig
 from emotion_core.store.finding import DEFAULT_MODEL
-from emotion_core.store.outputs import Outputs, model_files
 
 if TYPE_CHECKING:
     from emotion_core.evaluation.evaluate import CategoryResult
@@ -29,12 +31,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "eval",
         help="measure a model on a dataset",
-        description="Measure a model's accuracy, without test-time augmentation, on the labels that model and data "
-        "share. FER+ has two protocols, and both are reported: in either, single votes count as none. plurality: the "
-        "class with the most votes is the label, faces whose largest class is unknown or NF are dropped. majority: "
-        "that class must also hold more than half of the remaining votes; most published figures are of this kind, "
-        "and some 3.6 points higher. AffectNet: the folders that `emotion prepare affectnet` writes; with "
-        "--dimensional valence and arousal in place of the classes. ravdess: a voice model on recordings, or an "
+        description="Measure a model's accuracy on the labels that model and data share; with --tta both without and "
+        "with test-time augmentation. FER+ has two protocols, and both are reported: in either, single votes count as "
+        "none. plurality: the class with the most votes is the label, faces whose largest class is unknown or NF are "
+        "dropped. majority: that class must also hold more than half of the remaining votes; most published figures "
+        "are of this kind, and some 3.6 points higher. AffectNet: the folders that `emotion prepare affectnet` writes; "
+        "with --dimensional valence and arousal in place of the classes. ravdess: a voice model on recordings, or an "
         "audiovisual one on what `emotion prepare ravdess` wrote, in the five modes of the audiovisual paper. pairs: "
         "faces of FER+ and voices of RAVDESS that share nothing but the class, for audiovisual models and late_fusion.",
     )
@@ -54,7 +56,16 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="which senses, for ravdess and pairs (default: %(default)s)",
     )
     add_pairs(parser, per_voice=PER_VOICE)
-    parser.add_argument("--confusion", metavar="FILE.png", help="write the confusion matrix as a picture")
+    parser.add_argument(
+        "--tta",
+        nargs="?",
+        type=int,
+        const=TtaConfig().views,
+        metavar="VIEWS",
+        help="measure with test-time augmentation too: the sum over the face, its mirror image, and others turned, "
+        f"mirrored and cut, always the same ones (default: {TtaConfig().views} in all)",
+    )
+    add_pictures(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -70,12 +81,14 @@ def run(args: argparse.Namespace) -> int:
 
     from emotion_core.data.registry import open_dataset
     from emotion_core.evaluation.evaluate import evaluate_affect, evaluate_protocols, run_network
+    from emotion_core.evaluation.results import chosen_here, parts_of
+    from emotion_core.evaluation.tta import run_views
     from emotion_core.runtime.classifier import Classifier
 
-    outputs = Outputs(model_files(args.model), [args.data])
-    picture = outputs.claim(args.confusion, "--confusion") if args.confusion else None
-    if args.dimensional and (picture or args.protocol):
-        raise EmotionError("--confusion and --protocol go with classes, not with --dimensional")
+    tta = None if args.tta is None else TtaConfig(views=args.tta)
+    pictures = Pictures(args, [args.data])
+    if args.dimensional and (pictures or args.protocol or tta):
+        raise EmotionError("--confusion, --calibration, --tta and --protocol go with classes, not with --dimensional")
     classifier = Classifier.load(args.model, threads=0)
     card = classifier.card
     data = open_dataset(args.dataset, args.data, args.split, dimensional=args.dimensional)
@@ -83,26 +96,41 @@ def run(args: argparse.Namespace) -> int:
         known = ", ".join(data.protocols) or "none"
         raise EmotionError(f"{args.dataset} has no protocol {args.protocol!r}: expected one of its own ({known})")
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("evaluating", total=len(data))
-        output = run_network(
-            classifier, data, card.inputs, on_progress=lambda done: progress.update(task, completed=done)
-        )
+        task = progress.add_task("evaluating", total=len(data) * (tta.views if tta else 1))
+
+        def tell(done: int) -> None:
+            progress.update(task, completed=done)
+
+        if tta is None:
+            output, summed = run_network(classifier, data, card.inputs, on_progress=tell), None
+        else:
+            output, summed = run_views(classifier, data, card.inputs, tta, on_progress=tell)
     head = {"model": card.name, "dataset": args.dataset, "split": args.split}
     if args.dimensional:
         report = {**head, **evaluate_affect(output, data).to_dict()}
         print(json.dumps(report)) if args.json else _print_affect(report)
         return 0
-    results = evaluate_protocols(output, data, card.labels, "vote" if args.vote else "mean")
+    combination = "vote" if args.vote else "mean"
+    results = evaluate_protocols(output, data, card.labels, combination)
+    with_tta = None if summed is None else evaluate_protocols(summed, data, card.labels, combination)
+    first = args.protocol or next(iter(results))
     if args.protocol:
-        results = {args.protocol: results[args.protocol]}
+        results = {first: results[first]}
     report = {**head, **_report(results)}
-    if picture is not None:
-        from emotion_core.plots.confusion import plot_confusion
-
-        first = next(iter(results.values()))
+    if with_tta is not None and tta is not None:
+        details = with_tta[first].to_dict()
+        report["tta"] = {**asdict(tta), **{key: details[key] for key in (*BRIEF, "recall", "precision", "f1")}}
+        for name, figures in report.get("protocols", {}).items():
+            figures["tta"] = {key: with_tta[name].to_dict()[key] for key in BRIEF}
+    if chosen_here(card, args.dataset, args.split):
+        report["chosen_on_it"] = True
+    if pictures:
         which = f", {report['protocol']}" if report["protocol"] else ""
-        title = f"{card.name} on {args.dataset} {args.split}{which}: {report['accuracy']:.2f} %"
-        plot_confusion(first.ensemble.confusion, first.labels, picture, title)
+        shown = {"without TTA" if with_tta else "": results[first].ensemble}
+        if with_tta:
+            shown["with TTA"] = with_tta[first].ensemble
+        pictures.write(shown, results[first].labels, f"{card.name} on {args.dataset} {args.split}{which}")
+    report["parts"] = parts_of(card)
     print(json.dumps(report)) if args.json else _print(report)
     return 0
 
@@ -115,6 +143,13 @@ def _report(results: dict[str, CategoryResult]) -> dict[str, Any]:
         details = {name: result.to_dict() for name, result in results.items()}
         report["protocols"] = {name: {key: detail[key] for key in BRIEF} for name, detail in details.items()}
     return report
+
+
+def _figures(figures: dict[str, Any], more: str = "") -> str:
+    return (
+        f"accuracy {figures['accuracy']:.2f} % of {figures['n']}{more}, macro F1 {figures['macro_f1']:.2f} %, "
+        f"calibration error {figures['calibration_error']:.2f} %"
+    )
 
 
 def _print_affect(report: dict[str, Any]) -> None:
@@ -134,22 +169,31 @@ def _print(report: dict[str, Any]) -> None:
     table = Table(
         title=f"{report['model']} on {report['dataset']} {report['split']}: truths in rows, predictions in columns"
     )
-    for name in ("", *labels, "recall %"):
+    for name in ("", *labels):
         table.add_column(name, justify="right")
+    each = Table()
+    for name in ("", "recall %", "precision %", "F1 %"):
+        each.add_column(name, justify="right")
     for name, row in zip(labels, report["confusion"]["rows"], strict=True):
-        recall = report["recall"][name]
-        table.add_row(name, *map(str, row), "" if recall is None else f"{recall:.1f}")
+        table.add_row(name, *map(str, row))
+        shares = (report[figure][name] for figure in ("recall", "precision", "f1"))
+        each.add_row(name, *("" if share is None else f"{share:.1f}" for share in shares))
     console = Console()
     console.print(table)
+    console.print(each)
     members = report["branch_accuracy"]
     combined = ""
     if len(members) > 1:
-        combined = f" ({report['combination']} of {len(members)} branches, alone {', '.join(map(str, members))})"
+        alone = ", ".join(map(str, members))
+        combined = f" ({report['combination']} of {len(members)} {report['parts']}, alone {alone})"
     for name, figures in report.get("protocols", {"": report}).items():
-        console.print(
-            f"{name}{': ' * bool(name)}accuracy {figures['accuracy']:.2f} % of {figures['n']}"
-            f"{combined if name == report['protocol'] else ''}, macro F1 {figures['macro_f1']:.2f} %, "
-            f"calibration error {figures['calibration_error']:.2f} %"
-        )
+        begin = f"{name}: " if name else ""
+        console.print(begin + _figures(figures, combined if name == report["protocol"] else ""))
+        if "tta" in figures:
+            console.print(
+                f"{begin}with test-time augmentation of {report['tta']['views']} views {_figures(figures['tta'])}"
+            )
+    if report.get("chosen_on_it"):
+        console.print("The members were chosen on these very faces: measure on others what the ensemble is worth.")
     if text := left_out_text(report):
         console.print(text)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emotion_core.cli.eval_pictures import Pictures
 from emotion_core.cli.train_audiovisual import CLIP_SETS, open_clips
 from emotion_core.errors import EmotionError
 
@@ -26,15 +26,15 @@ def run_clips(args: argparse.Namespace) -> int:
     from emotion_core.runtime.fusion import is_fusion
     from emotion_core.runtime.voice import INPUTS
 
-    if args.dimensional or args.vote or args.protocol:
-        raise EmotionError(f"--dimensional, --vote and --protocol go with faces, not with {' or '.join(CLIP_SETS)}")
+    if args.dimensional or args.vote or args.protocol or args.tta:
+        options = "--dimensional, --vote, --protocol and --tta"
+        raise EmotionError(f"{options} go with faces, not with {' or '.join(CLIP_SETS)}")
     if args.per_voice < 1:
         raise EmotionError(f"--per-voice must be at least 1, got {args.per_voice}")
     if is_fusion(args.model):
         return _late_fusion(args)
     classifier = Classifier.load(args.model, threads=0)
-    if args.confusion:
-        _claimed(args)  # before minutes of work
+    Pictures(args, [args.data])  # before minutes of work
     if tuple(item.name for item in classifier.card.inputs) == INPUTS:
         return _voice(args)
     return _network(args, classifier)
@@ -101,8 +101,8 @@ def _late_fusion(args: argparse.Namespace) -> int:
 
     if args.dataset != "pairs" or args.faces is None:
         raise EmotionError("the late fusion is measured on --dataset pairs, with --faces and with voices in --data")
-    if args.confusion:
-        raise EmotionError("--confusion goes with networks, not with the late fusion")
+    if args.confusion or args.calibration:
+        raise EmotionError("--confusion and --calibration go with networks, not with the late fusion")
     if args.mode not in (*_FUSION_MODES, ALL_MODES):
         raise EmotionError(f"the late fusion has no mode {args.mode}: use {', '.join(_FUSION_MODES)} or all")
     card = FusionCard.load(args.model)
@@ -131,26 +131,17 @@ def _late_fusion(args: argparse.Namespace) -> int:
 def _tell(
     args: argparse.Namespace, name: str, labels: tuple[str, ...], results: dict[str, Classification], what: str
 ) -> None:
-    first = next(iter(results.values()))
-    if args.confusion:
-        from emotion_core.plots.confusion import plot_confusion
-
-        picture = _claimed(args)
-        title = f"{name} on {args.dataset} {args.split}, {next(iter(results))}: {first.accuracy:.2f} %"
-        plot_confusion(first.confusion, labels, picture, title, what)
+    title = f"{name} on {args.dataset} {args.split}, {next(iter(results))}"
+    if pictures := Pictures(args, [args.data]):
+        condition, first = next(iter(results.items()))
+        pictures.write({condition: first}, labels, title, what)
     if args.json:
         rows = {condition: result.to_dict(labels) for condition, result in results.items()}
         print(json.dumps({"model": name, "dataset": args.dataset, "split": args.split, "results": rows}))
         return
-    print(f"{name} on {args.dataset} {args.split}, {first.n} each time")
+    print(f"{name} on {args.dataset} {args.split}, {next(iter(results.values())).n} each time")
     for condition, result in results.items():
         print(
             f"{condition}: accuracy {result.accuracy:.2f} %, macro F1 {result.macro_f1:.2f} %, "
             f"calibration error {result.calibration_error:.2f} %"
         )
-
-
-def _claimed(args: argparse.Namespace) -> Path:
-    from emotion_core.store.outputs import Outputs, model_files
-
-    return Outputs(model_files(args.model), [args.data]).claim(args.confusion, "--confusion")

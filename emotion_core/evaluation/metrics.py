@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,12 @@ class Classification:
         accuracy: share of correct labels.
         macro_f1: mean F1 over the classes that occur among truths or predictions, each counting the same.
         recall: of each class, NaN where it never occurs.
+        precision: of each class, NaN where it is never predicted.
+        f1: of each class, NaN where it neither occurs nor is predicted.
         confusion: (classes, classes) counts, rows are truths, columns predictions.
         calibration_error: expected calibration error over 15 equal bins of confidence (Guo et al., ICML 2017).
+        reliability: (15, 3), of each of these bins the share of the samples, their mean confidence and their accuracy,
+            as shares of 1; the latter two are NaN where it is empty.
     """
 
     n: int
@@ -29,15 +33,20 @@ class Classification:
     recall: dict[str, float]
     confusion: NDArray[np.int64]
     calibration_error: float
+    precision: dict[str, float]
+    f1: dict[str, float]
+    reliability: NDArray[np.float64]
 
     def to_dict(self, labels: Sequence[str]) -> dict[str, Any]:
-        """JSON-ready, rounded to two digits; the recall of a class that never occurs is None."""
+        """JSON-ready, rounded to two digits; None stands for NaN."""
         return {
             "n": self.n,
             "accuracy": round(self.accuracy, 2),
             "macro_f1": round(self.macro_f1, 2),
             "calibration_error": round(self.calibration_error, 2),
-            "recall": {name: None if r != r else round(r, 2) for name, r in self.recall.items()},
+            "recall": _rounded(self.recall),
+            "precision": _rounded(self.precision),
+            "f1": _rounded(self.f1),
             "confusion": {"labels": list(labels), "rows": self.confusion.tolist()},
         }
 
@@ -61,17 +70,29 @@ def classification(
     confusion = np.zeros((count, count), np.int64)
     np.add.at(confusion, (truth, predicted), 1)
     hits, actual, chosen = np.diag(confusion), confusion.sum(1), confusion.sum(0)
-    occurs = actual + chosen > 0
-    f1 = 2 * hits[occurs] / (actual + chosen)[occurs]
-    recall = {name: 100 * float(h / a) if a else float("nan") for name, h, a in zip(labels, hits, actual, strict=True)}
+    f1 = _shares(2 * hits, actual + chosen, labels)
+    bins = _reliability(truth == predicted, np.asarray(confidence, np.float64))
     return Classification(
         n=len(truth),
         accuracy=100 * float(hits.sum() / len(truth)),
-        macro_f1=100 * float(f1.mean()),
-        recall=recall,
+        macro_f1=float(np.nanmean(list(f1.values()))),
+        recall=_shares(hits, actual, labels),
         confusion=confusion,
-        calibration_error=100 * _calibration_error(truth == predicted, np.asarray(confidence, np.float64)),
+        calibration_error=100 * float(np.nansum(bins[:, 0] * np.abs(bins[:, 2] - bins[:, 1]))),
+        precision=_shares(hits, chosen, labels),
+        f1=f1,
+        reliability=bins,
     )
+
+
+def _shares(parts: NDArray[np.integer], wholes: NDArray[np.integer], labels: Sequence[str]) -> dict[str, float]:
+    """In percent, NaN of nothing."""
+    pairs = zip(labels, parts, wholes, strict=True)
+    return {name: 100 * float(part / whole) if whole else float("nan") for name, part, whole in pairs}
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if value != value else round(value, 2) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -113,9 +134,11 @@ def agreement(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> A
     )
 
 
-def _calibration_error(correct: NDArray[np.bool_], confidence: NDArray[np.float64], bins: int = 15) -> float:
+def _reliability(correct: NDArray[np.bool_], confidence: NDArray[np.float64], bins: int = 15) -> NDArray[np.float64]:
+    """See ``Classification.reliability``."""
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = [
-        abs(correct[index == b].mean() - confidence[index == b].mean()) * (index == b).mean() for b in np.unique(index)
-    ]
-    return float(sum(gaps))
+    rows = np.full((bins, 3), np.nan)
+    rows[:, 0] = np.bincount(index, minlength=bins) / len(index)
+    for b in np.unique(index):
+        rows[b, 1:] = confidence[index == b].mean(), correct[index == b].mean()
+    return rows

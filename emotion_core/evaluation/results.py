@@ -47,6 +47,12 @@ def parts_of(card: ModelCard) -> str:
     return "members" if card.architecture.get("type") == ENSEMBLE else "branches"
 
 
+def chosen_here(card: ModelCard, dataset: str, split: str) -> bool:
+    """Whether the members of an ensemble were chosen on these data, so that figures of them flatter it."""
+    chosen = card.training.get("chosen") or {}
+    return (chosen.get("dataset"), chosen.get("split")) == (dataset, split)
+
+
 def protocol_text(result: CategoryResult, protocol: str, parts: str = "branches") -> str:
     """What a figure without which says nothing: classes, which faces count, how members are combined."""
     members = len(result.branch_accuracy)
