@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from emotion_core.errors import EmotionError
 from emotion_core.store.files import UNFINISHED, prepare_folder
 
 SUFFIX = ".parquet"
+Outcomes = Generator[Outcome, None, None]
 
 
 @dataclass
@@ -89,7 +91,7 @@ class Archive:
                 self.jobs.append(replace(job, reason=AGAIN if entry is not None and again else reason))
         self.jobs.sort(key=lambda job: job.size, reverse=True)
 
-    def run(self, work: Callable[[Sequence[Job]], Iterable[Outcome]], tell: Callable[[Outcome], None]) -> Report:
+    def run(self, work: Callable[[Sequence[Job]], Outcomes], tell: Callable[[Outcome], None]) -> Report:
         """Do what there is to do, and write the index, also when interrupted.
 
         Args:
@@ -102,10 +104,11 @@ class Archive:
         entries = {entry.output: entry for entry in self._former if self._is_there(entry)}
         entries |= {entry.output: entry for entry in self.done}
         try:
-            for outcome in work(self.jobs) if self.jobs else ():
-                report.add(outcome)
-                entries[outcome.entry.output] = outcome.entry
-                tell(outcome)
+            with contextlib.closing(work(self.jobs)) as outcomes:
+                for outcome in outcomes:
+                    report.add(outcome)
+                    entries[outcome.entry.output] = outcome.entry
+                    tell(outcome)
         finally:
             write_index(self.folder, entries.values())
         return report
@@ -114,12 +117,12 @@ class Archive:
         return entry.status == FAILED or (self.folder / entry.output).is_file()
 
 
-def here(jobs: Sequence[Job], processes: int) -> Iterator[Outcome]:
+def here(jobs: Sequence[Job], processes: int) -> Outcomes:
     """The outcomes of jobs done by processes of this computer."""
     return in_processes(annotate, failed, jobs, processes)
 
 
-def on_cluster(jobs: Sequence[Job], address: str) -> Iterator[Outcome]:
+def on_cluster(jobs: Sequence[Job], address: str) -> Outcomes:
     """The outcomes of jobs done by a Ray cluster; see ``on_ray``."""
     return on_ray(annotate, failed, jobs, address)
 

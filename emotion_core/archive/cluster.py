@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 from emotion_core.errors import EmotionError
@@ -26,7 +26,9 @@ _CONNECT_S = 10.0
 _IN_FLIGHT = 1000  # more than a cluster has cores, less than an archive has recordings
 
 
-def on_ray(work: Callable[[_J], _R], died: Callable[[_J, str], _R], jobs: Sequence[_J], address: str) -> Iterator[_R]:
+def on_ray(
+    work: Callable[[_J], _R], died: Callable[[_J, str], _R], jobs: Sequence[_J], address: str
+) -> Generator[_R, None, None]:
     """The results of ``work`` for all jobs, in the order in which they are done; each job takes one core.
 
     Args:
@@ -36,6 +38,8 @@ def on_ray(work: Callable[[_J], _R], died: Callable[[_J, str], _R], jobs: Sequen
     Raises:
         EmotionError: Ray is not installed, or there is no cluster.
     """
+    if not jobs:
+        return  # a cluster of which nothing is asked need not be there
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent unless asked for
     try:
         import ray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
@@ -18,8 +18,8 @@ _END_S = 10.0
 
 def in_processes(
     work: Callable[[_J], _R], died: Callable[[_J, str], _R], jobs: Sequence[_J], count: int
-) -> Iterator[_R]:
-    """The results of ``work`` for all jobs, in the order in which they are done.
+) -> Generator[_R, None, None]:
+    """The results of ``work`` for all jobs, in the order in which they are done. Closing the generator ends the work.
 
     A process does one job after the other. When one dies, as in a decoder that a damaged file crashes or for lack of
     memory, its job has what ``died`` makes of it for a result, and another process takes its place.
@@ -75,9 +75,6 @@ def in_processes(
 def _serve(pipe: Connection, work: Callable[[Any], Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
     signal.signal(signal.SIGTERM, _leave)
-    import cv2
-
-    cv2.setNumThreads(1)  # there is a process for each core
     while True:
         try:
             job = pipe.recv()

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from emotion_core.cli.arguments import count
 from emotion_core.cli.mistakes import one_line
-from emotion_core.pipeline.facial import FacialConfig
-from emotion_core.store.finding import DEFAULT_MODEL, DEFAULT_VOICE
-from emotion_core.vision.detect import DETECTORS
+from emotion_core.cli.pipeline_options import add_pipeline_options, read_pipeline_options
+from emotion_core.pipeline.audiovisual import AudiovisualConfig
 
 if TYPE_CHECKING:
     from emotion_core.archive.archive import Archive, Report
@@ -38,10 +38,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="folders with all below them, patterns such as '*/*.mp4', bags and videos",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the tables")
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="model name or path (default: %(default)s)")
-    parser.add_argument("--detector", default="auto", choices=DETECTORS, help="face detector (default: %(default)s)")
     parser.add_argument("--audio", action="store_true", help="hear, too, where a recording has sound")
-    parser.add_argument("--voice-model", default=DEFAULT_VOICE, metavar="M", help="with --audio (default: %(default)s)")
     parser.add_argument(
         "--topics",
         nargs="+",
@@ -49,21 +46,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="of bags: one with pictures, one with sound (default: the only ones of their kind)",
     )
-    parser.add_argument(
-        "--every", type=int, default=1, metavar="N", help="look at each Nth picture only (default: all)"
-    )
-    parser.add_argument(
-        "--smoothing",
-        type=float,
-        default=FacialConfig.smoothing_s,
-        metavar="S",
-        help="time constant in seconds of the smoothing of each person's values, 0 for none (default: %(default)s)",
-    )
+    parser.add_argument("--every", type=count, default=1, metavar="N", help="look at each Nth picture (default: all)")
     parser.add_argument("--again", action="store_true", help="also what is annotated already")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--jobs", type=_count, metavar="N", help="processes (default: one a usable core)")
+    where.add_argument("--jobs", type=count, metavar="N", help="processes (default: one a usable core)")
     where.add_argument("--ray", metavar="ADDRESS", help="work on this Ray cluster; auto for the one that runs here")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON line")
+    add_pipeline_options(parser, AudiovisualConfig)
     parser.set_defaults(run=run)
 
 
@@ -74,15 +63,8 @@ def run(args: argparse.Namespace) -> int:
     from emotion_core.archive.inputs import find_inputs
     from emotion_core.cores import usable_cores
 
-    config = AnnotateConfig(
-        model=args.model,
-        detector=args.detector,
-        voice_model=args.voice_model,
-        smoothing_s=args.smoothing,
-        audio=args.audio,
-        topics=" ".join(args.topics),
-        every=args.every,
-    )
+    args.topics = " ".join(args.topics)
+    config = read_pipeline_options(args, AnnotateConfig)
     archive = Archive(find_inputs(args.inputs), args.out, config, args.again)
     if args.ray is not None:
         work = partial(on_cluster, address=args.ray)
@@ -90,17 +72,11 @@ def run(args: argparse.Namespace) -> int:
         work = partial(here, processes=args.jobs or usable_cores())
     with _progress(archive) as tell:
         report = archive.run(work, tell)
-    count = len(archive.jobs) + len(archive.done)
-    print(json.dumps(_as_json(report, count)) if args.json else _sentence(report, count))
+    total = len(archive.jobs) + len(archive.done)
+    print(json.dumps(_as_json(report, total)) if args.json else _sentence(report, total))
     if not report.failures:
         return 0
-    return 2 if len(report.failures) == count else 1
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
-    return int(text)
+    return 2 if len(report.failures) == total else 1
 
 
 @contextlib.contextmanager
@@ -147,9 +123,9 @@ def _told(outcome: Outcome) -> str:
     return one_line(f"{entry.input}: {entry.processed} frames, {entry.faces} faces{again}{notes}")
 
 
-def _as_json(report: Report, count: int) -> dict[str, Any]:
+def _as_json(report: Report, total: int) -> dict[str, Any]:
     return {
-        "inputs": count,
+        "inputs": total,
         "annotated": sum(report.annotated.values()),
         "reasons": report.annotated,
         "unchanged": report.unchanged,
@@ -160,10 +136,10 @@ def _as_json(report: Report, count: int) -> dict[str, Any]:
     }
 
 
-def _sentence(report: Report, count: int) -> str:
+def _sentence(report: Report, total: int) -> str:
     reasons = ", ".join(f"{number} {reason}" for reason, number in report.annotated.items())
     parts = [f"{sum(report.annotated.values())} annotated" + (f" ({reasons})" if reasons else "")]
     parts.append(f"{report.unchanged} unchanged")
     parts += [f"{len(report.failures)} failed"] if report.failures else []
-    text = f"{count} recordings: {', '.join(parts)}; {report.frames} frames, {report.faces} faces; {report.index}"
+    text = f"{total} recordings: {', '.join(parts)}; {report.frames} frames, {report.faces} faces; {report.index}"
     return "\n".join([text, *(one_line(f"  {entry.input}: {entry.error}") for entry in report.failures)])

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from emotion_core.archive.engine import AnnotateConfig
 from emotion_core.archive.index import read_index
 from emotion_core.archive.inputs import find_inputs
 from emotion_core.archive.processes import in_processes
-from emotion_core.archive.work import Job, annotate
+from emotion_core.archive.work import Job, Outcome, annotate
 from emotion_core.cli import annotate as command
 from emotion_core.errors import EmotionError
 from emotion_core.media.frames import open_frames
@@ -68,10 +69,14 @@ def archive(originals, tmp_path) -> Path:
     return Path(shutil.copytree(originals, tmp_path / "archive"))
 
 
+def one_by_one(jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
+    yield from map(annotate, jobs)
+
+
 def run(inputs: list[Path], out: Path, again: bool = False, **settings: Any) -> Any:
     """The report of a run in this process."""
     archive = Archive(find_inputs([str(path) for path in inputs]), out, AnnotateConfig(**settings), again)
-    return archive.run(lambda jobs: map(annotate, jobs), lambda outcome: None)
+    return archive.run(one_by_one, lambda outcome: None)
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -295,8 +300,8 @@ def test_nothing_that_could_be_done_is_exit_code_2(archive, tmp_path, capsys):
     assert "1 recordings: 0 annotated, 0 unchanged, 1 failed" in capsys.readouterr().out
     with pytest.raises(EmotionError, match="unknown model 'none'"):
         emotion(archive, "--out", tmp_path / "out", "--model", "none")
-    with pytest.raises(EmotionError, match="every"):
-        emotion(archive, "--out", tmp_path / "out", "--every", 0)
+    with pytest.raises(EmotionError, match="smoothing_s: expected a number"):
+        emotion(archive, "--out", tmp_path / "out", "--smoothing-s", -1)
 
 
 def test_a_frame_that_cannot_be_processed_is_counted(archive, tmp_path, monkeypatch):
@@ -319,9 +324,7 @@ def test_an_interrupted_run_leaves_an_index_of_what_is_done(archive, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Archive(find_inputs([str(archive)]), tmp_path / "out", AnnotateConfig()).run(
-            lambda jobs: map(annotate, jobs), stop
-        )
+        Archive(find_inputs([str(archive)]), tmp_path / "out", AnnotateConfig()).run(one_by_one, stop)
     (entry,) = read_index(tmp_path / "out")
     assert entry.status == "done" and run([archive], tmp_path / "out").annotated == {"new": 1}
 

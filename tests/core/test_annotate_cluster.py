@@ -19,11 +19,12 @@ pytest.importorskip("ray", reason="Ray comes with the extra [cluster]")
 
 from pyarrow import parquet
 
-from emotion_core.archive.archive import Archive, on_cluster
+from emotion_core.archive.archive import Archive, here, on_cluster
+from emotion_core.archive.cluster import on_ray
 from emotion_core.archive.engine import AnnotateConfig
 from emotion_core.archive.index import read_index
 from emotion_core.archive.inputs import find_inputs
-from emotion_core.archive.work import Outcome, annotate
+from emotion_core.archive.work import Outcome
 from emotion_core.errors import EmotionError
 from emotion_core.media.video import VideoWriter
 from emotion_core.store.files import UNFINISHED
@@ -73,7 +74,7 @@ def test_when_a_computer_is_lost_nothing_is_lost_and_nothing_done_twice(cluster,
             writer.put(np.roll(face, number + i, axis=1), i / 30)
         assert writer.close()
     inputs, config = find_inputs([str(tmp_path / "in")]), AnnotateConfig()
-    Archive(inputs, tmp_path / "here", config).run(partial(map, annotate), lambda outcome: None)
+    Archive(inputs, tmp_path / "here", config).run(partial(here, processes=1), lambda outcome: None)
 
     archive = Archive(inputs, tmp_path / "there", config)
     outcomes: list[Outcome] = []
@@ -90,15 +91,16 @@ def test_when_a_computer_is_lost_nothing_is_lost_and_nothing_done_twice(cluster,
     assert sorted(outcome.entry.output for outcome in outcomes) == [f"{i}.mp4.parquet" for i in range(VIDEOS)]
     assert read_index(tmp_path / "there") == read_index(tmp_path / "here")
     for number in range(VIDEOS):
-        here, there = (tmp_path / where / f"{number}.mp4.parquet" for where in ("here", "there"))
-        assert parquet.read_metadata(there).num_rows == FRAMES
-        assert there.read_bytes() == here.read_bytes()
+        ours, theirs = (tmp_path / where / f"{number}.mp4.parquet" for where in ("here", "there"))
+        assert parquet.read_metadata(theirs).num_rows == FRAMES
+        assert theirs.read_bytes() == ours.read_bytes()
     assert not Archive(inputs, tmp_path / "there", config).jobs and not _unfinished(tmp_path / "there")
 
 
-def test_without_a_cluster_it_says_so(tmp_path):
+def test_without_a_cluster_it_says_so():
     with pytest.raises(EmotionError, match=r"--ray 127\.0\.0\.1:1: expected a Ray cluster"):
-        list(on_cluster([], "127.0.0.1:1"))
+        list(on_ray(str, str, ["a job"], "127.0.0.1:1"))
+    assert list(on_ray(str, str, [], "127.0.0.1:1")) == []  # of which nothing is asked
 
 
 def _unfinished(folder: Path) -> list[str]:
