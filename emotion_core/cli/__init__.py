@@ -23,13 +23,15 @@ examples:
   emotion node facial                           run the ROS 2 node on the topic `image`
   emotion run --config robot.yaml               run several nodes in one process
   emotion replay bag --output estimates.mcap    what does a recorded bag show?
+  emotion annotate recordings --out estimates   tables of any number of bags and videos
   emotion models                                which models are here, and how good are they?
   emotion bench                                 how fast are the networks on this machine?
   emotion download yunet                        get the better one of the face detectors
   emotion train esr --data ferplus --out run    train the bundled network anew
   emotion eval --dataset ferplus --data ferplus --split valid
 
-exit codes: 0 success, 2 bad usage or bad input, with one line on stderr, 1 a defect, 130 Ctrl-C
+exit codes: 0 success, 2 bad usage or bad input, with one line on stderr, 1 a defect (annotate: some recordings failed),
+130 Ctrl-C
 """
 
 

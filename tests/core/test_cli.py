@@ -17,7 +17,7 @@ import pytest
 
 from emotion_core.cli import main
 
-SUBCOMMANDS = ("infer", "video", "eval", "prepare", "train", "export", "bench", "models", "download", "node")
+SUBCOMMANDS = ("infer", "video", "eval", "prepare", "train", "export", "bench", "models", "download", "node", "annotate")
 
 
 def emotion(*args: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
