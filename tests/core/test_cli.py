@@ -17,7 +17,10 @@ import pytest
 
 from emotion_core.cli import main
 
-SUBCOMMANDS = ("infer", "video", "eval", "prepare", "train", "export", "bench", "models", "download", "node", "annotate")
+SUBCOMMANDS = (
+    "infer", "video", "annotate", "eval", "prepare", "train", "export", "bench", "check", "models", "download", "node",
+    "record", "replay", "run",
+)  # fmt: skip
 
 
 def emotion(*args: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
