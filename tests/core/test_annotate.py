@@ -335,21 +335,27 @@ def test_a_process_that_dies_takes_only_its_job_with_it():
     assert [result for result in results if result] == [(signal.SIGKILL, "its process was ended by SIGKILL")]
 
 
-def test_after_all_processes_were_killed_the_rest_is_done_and_nothing_twice(archive, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_however_all_processes_end_the_rest_is_done_and_nothing_twice(archive, tmp_path, how):
     for i in range(6):
         shutil.copy(archive / "a.mp4", archive / f"copy{i}.mp4")
     out = tmp_path / "out"
     command = [sys.executable, "-m", "emotion_core.cli", "annotate", str(archive), "--out", str(out), "--jobs", "1"]
-    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     try:
         end = time.monotonic() + 120
         while not list(out.rglob("[!.]*.parquet")) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
+        os.killpg(process.pid, how)
+        errors = process.communicate(timeout=60)[1]
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    done = {path: path.stat().st_mtime_ns for path in out.rglob("[!.]*.parquet")}
-    assert done and not (out / "index.parquet").exists()
+        process.kill()
+    done = {path: path.stat().st_mtime_ns for path in out.rglob("[!.]*.mp4.parquet")}
+    assert 0 < len(done) < 8
+    if how == signal.SIGINT:
+        assert (process.returncode, errors.splitlines()[-1]) == (130, "emotion: interrupted")
+        assert not list(out.rglob("*.part*"))
+        assert {entry.output for entry in read_index(out)} <= {str(path.relative_to(out)) for path in done}
     (out / ".0123456789ab.part.parquet").touch()  # what a process leaves that is killed as it writes
     report = run([archive], out)
     assert (report.unchanged, report.annotated) == (len(done), {"new": 8 - len(done)})
