@@ -35,6 +35,10 @@ class FaceDataset(ABC):
     def face(self, index: int) -> NDArray[np.uint8]:
         """The face as it is stored, (S, S) grey or (S, S, 3) BGR; raises EmotionError when it cannot be read."""
 
+    def view(self, index: int, seed: int) -> NDArray[np.uint8]:
+        """The face as an epoch of a training sees it; large pictures may give another part of them for each seed."""
+        return self.face(index)
+
     @property
     def protocols(self) -> dict[str, NDArray[np.int64]]:
         """Indices of the faces that count under each of the protocols in use for this dataset, the usual one first;

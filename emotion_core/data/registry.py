@@ -63,6 +63,12 @@ def _folder(root: Path, split: str) -> FaceDataset:
     return load_folder(root / split, labels)
 
 
+def _imagenet(root: Path, split: str) -> FaceDataset:
+    from emotion_core.data.imagenet import load_imagenet
+
+    return load_imagenet(root, split)
+
+
 def _affectnet(root: Path, split: str) -> FaceDataset:
     from emotion_core.data.affectnet import AffectNetCategorical
 
@@ -85,11 +91,12 @@ DATASETS: dict[str, DatasetKind] = {
         DatasetKind(
             "affectnet", "AffectNet", _affectnet, _affectnet_affect, {"train": "Training", "valid": "Validation"}
         ),
+        DatasetKind("imagenet", "ImageNet", _imagenet, splits={"train": "train", "valid": "val"}),
         DatasetKind("folder", "folder of classes", _folder),
     )
 }
-"""All datasets by name: FER+, FER2013, AffectNet (the folders that `emotion prepare affectnet` writes), and 'folder'
-(``root/SPLIT/CLASS/picture``, or ``root/CLASS/picture`` for a set without splits)."""
+"""All datasets by name: FER+, FER2013, AffectNet (the folders that `emotion prepare affectnet` writes), ImageNet (to
+start from), and 'folder' (``root/SPLIT/CLASS/picture``, or ``root/CLASS/picture`` for a set without splits)."""
 
 
 def register_dataset(kind: DatasetKind) -> DatasetKind:

@@ -28,10 +28,13 @@ from emotion_core.evaluation.evaluate import evaluate_protocols, run_network
 from emotion_core.evaluation.metrics import classification
 from emotion_core.evaluation.results import card_results
 from emotion_core.export.torch_network import TorchNetwork
-from emotion_core.models.registry import build, inputs_of, outputs_of, read_entry
-from emotion_core.store.card import FACE, LOGITS, Input, ModelCard
+from emotion_core.models.registry import build
+from emotion_core.plots.embedding import plot_embedding
+from emotion_core.store.card import FACE, ModelCard
 from emotion_core.training.augment import augment
+from emotion_core.training.center_loss import Centers, WithFeatures
 from emotion_core.training.classifier_config import ClassifierConfig
+from emotion_core.training.classifier_data import as_distributions, classes_of, only_input, with_classes
 from emotion_core.training.cpu import channels_last, in_layout
 from emotion_core.training.distributed import Processes
 from emotion_core.training.fingerprint import of_data, of_weights
@@ -42,6 +45,9 @@ from emotion_core.training.schedules import warm_cosine
 from emotion_core.training.task import Batch, Clock, Measured, Schedule, Stage, Task
 from emotion_core.training.teachers import Teachers
 from emotion_core.training.trained import class_logits, class_probabilities, load_any_start
+
+EMBEDDING = "embedding.png"
+"""Where the features of the validation data lie, written when they were drawn to centres."""
 
 
 class ClassifierTask(Task):
@@ -77,8 +83,8 @@ class ClassifierTask(Task):
             if not len(data):
                 raise EmotionError(f"there are no samples {name}: the dataset is empty")
         self.config: ClassifierConfig = config
-        self.model = build(_with_classes(config.model, len(train.labels)), "model", config.seed)
-        self.input = _only_input(self.model)
+        self.model = build(with_classes(config.model, len(train.labels)), "model", config.seed)
+        self.input = only_input(self.model)
         self.labels: tuple[str, ...] = tuple(train.labels)
         self.init: dict[str, Any] = {}
         self._start = "random"
@@ -92,16 +98,26 @@ class ClassifierTask(Task):
         channels_last(self.model)
         self.data = train, valid
         soft = distributions(train) if config.distributions else None
-        own = _as_distributions(np.asarray(train.targets) if soft is None else soft, train.labels)
+        own = as_distributions(np.asarray(train.targets) if soft is None else soft, train.labels)
         order = order_of(train.labels, self.labels, "the training data", "the network")
         self._own_targets, self.targets = own, torch.from_numpy(np.ascontiguousarray(own[:, order]))
         order = order_of(valid.labels, self.labels, "the validation data", "the training data")
-        self._truth = np.argsort(order)[_classes(valid)]
+        self._truth = np.argsort(order)[classes_of(valid)]
         self.train, self.valid = (self._network_input(data) for data in (train, valid))
         self.teachers = Teachers(teachers)
         self.taught: list[dict[str, Any]] = []
         self._class_weights = self._weights()
         self.targets = torch.lerp(self.targets, torch.tensor(1 / len(self.labels)), config.label_smoothing)
+        self.centers: Centers | None = None
+        self._network: nn.Module = self.model
+        self._processes: Processes | None = None
+        if config.center_loss > 0:
+            self._network = with_features = WithFeatures(self.model, self._example(self.model))
+            self.centers = Centers(len(self.labels), with_features.layer.in_features, config.center_rate)
+        if config.top_k:
+            if config.top_k >= len(self.labels):
+                raise EmotionError(f"top_k must be below the number of classes, {len(self.labels)}, got {config.top_k}")
+            self.columns = (*self.columns[:-1], self.top_column, self.columns[-1])
 
     def stages(self) -> list[Stage]:
         """One."""
@@ -157,6 +173,7 @@ class ClassifierTask(Task):
     def batches(self, index: int, epoch: int, processes: Processes) -> _Epoch:
         """All samples in a fresh order; what is left over after the last whole batch waits for another epoch."""
         seed, size = self.epoch_seed(index, epoch), self.config.batch_size
+        self._processes = processes
         order = processes.share(np.random.default_rng(seed).permutation(len(self.train)))
         if len(order) < 1:
             raise EmotionError(f"{len(self.train)} samples cannot be shared among {processes.count} processes")
@@ -166,14 +183,27 @@ class ClassifierTask(Task):
             [order[i * size : (i + 1) * size].tolist() for i in range(count)],
             torch.Generator().manual_seed(seed + processes.rank),
             processes.device,
+            seed,
         )
 
+    def network(self, index: int) -> nn.Module:
+        """With centres the network gives its features, too."""
+        return self._network
+
     def loss(self, index: int, output: Any, batch: Batch) -> Tensor:
-        """Cross-entropy, summed over the members of an ensemble; samples of heavier classes count the more."""
+        """Cross-entropy, summed over the members of an ensemble, and the distance to the centres of the classes;
+        samples of heavier classes count the more."""
         assert batch.weights is not None
+        drawn = 0.0
+        if self.centers is not None:
+            assert self._processes is not None
+            output, features = output
+            classes = batch.targets.argmax(1)
+            drawn = self.config.center_loss * self.centers.losses(features, classes)
+            self.centers.follow(features, classes, self._processes)
         logits = class_logits(self.model, output).float()
         targets = batch.targets[:, None] if logits.ndim == 3 else batch.targets
-        losses = -(targets * logits.log_softmax(-1)).flatten(1).sum(1)
+        losses = -(targets * logits.log_softmax(-1)).flatten(1).sum(1) + drawn
         # A batch of nothing but classes that count 0 teaches nothing: 0 / tiny.
         return (losses * batch.weights).sum() / batch.weights.sum().clamp_min(torch.finfo(torch.float32).tiny)
 
@@ -186,15 +216,38 @@ class ClassifierTask(Task):
         result = classification(self._truth, chosen, said[rows, chosen], self.labels)
         loss = -np.log(np.maximum(said[rows, self._truth], np.finfo(np.float64).tiny)).mean()
         columns = {"valid_loss": float(loss), "valid_accuracy": result.accuracy, "macro_f1": result.macro_f1}
+        if self.config.top_k:
+            likeliest = np.argpartition(said, -self.config.top_k)[:, -self.config.top_k :]
+            columns[self.top_column] = 100.0 * float((likeliest == self._truth[:, None]).any(1).mean())
         return Measured(result.accuracy, columns)
 
     def state_dict(self) -> dict[str, Any]:
-        """The targets: an interrupted training does not need its teachers again."""
-        return {"targets": self.targets, "teachers": json.dumps(self.taught)}
+        """The targets: an interrupted training does not need its teachers again; and the centres."""
+        centers = {} if self.centers is None else {"centers": self.centers.values}
+        return {"targets": self.targets, "teachers": json.dumps(self.taught), **centers}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See ``Task``."""
         self.targets, self.taught = state["targets"].cpu(), json.loads(state["teachers"])
+        if self.centers is not None:
+            self.centers.values = state["centers"]
+
+    @torch.no_grad()
+    def embedding(self, model: nn.Module) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """What the last layer sees of each validation sample, (N, features), and its class (N,)."""
+        network = WithFeatures(model, self._example(model)).eval()
+        device = next(model.parameters()).device
+        loader = DataLoader(self.valid, batch_size=self.config.batch_size, num_workers=self.config.workers)
+        seen = torch.cat([network(inputs.to(device))[1].float().cpu() for inputs, _ in loader])
+        return seen.numpy(), self._truth
+
+    @property
+    def top_column(self) -> str:
+        """Name of the share of samples whose class is among the likeliest."""
+        return f"valid_top{self.config.top_k}"
+
+    def _example(self, model: nn.Module) -> Tensor:
+        return torch.zeros(1, *self.input.shape, device=next(model.parameters()).device)
 
     def _network_input(self, data: Any) -> Any:
         """The data as the network takes it: faces are brought into its input, anything else must fit already."""
@@ -209,8 +262,7 @@ class ClassifierTask(Task):
         """The weights that classes teach anything about; heads for other things than classes are not among them."""
         parameters = list(self.model.parameters())
         with torch.enable_grad():
-            zeros = torch.zeros(1, *self.input.shape, device=parameters[0].device)
-            logits = class_logits(self.model.eval().requires_grad_(True), self.model(zeros))
+            logits = class_logits(self.model.eval().requires_grad_(True), self.model(self._example(self.model)))
             gradients = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
         return [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
 
@@ -249,57 +301,25 @@ class ClassifierTask(Task):
 
 class _Epoch:
     def __init__(
-        self, task: ClassifierTask, indices: list[list[int]], generator: torch.Generator, device: torch.device
+        self,
+        task: ClassifierTask,
+        indices: list[list[int]],
+        generator: torch.Generator,
+        device: torch.device,
+        seed: int,
     ) -> None:
-        self.task, self.indices, self.generator, self.device = task, indices, generator, device
+        self.task, self.indices, self.generator, self.device, self.seed = task, indices, generator, device, seed
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __iter__(self) -> Iterator[Batch]:
-        loader = DataLoader(self.task.train, batch_sampler=self.indices, num_workers=self.task.config.workers)
+        wanted: list[Any] = self.indices
+        if isinstance(self.task.train, NetworkInput):  # a picture shows another part of it in each epoch
+            wanted = [[(index, self.seed) for index in part] for part in self.indices]
+        loader = DataLoader(self.task.train, batch_sampler=wanted, num_workers=self.task.config.workers)
         for indices, (inputs, _) in zip(self.indices, loader, strict=True):
             yield self.task.batch(torch.tensor(indices), inputs, self.generator, self.device)
-
-
-def _with_classes(entry: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """The same network for so many classes."""
-    _, config = read_entry(entry, "model")
-    if config.num_classes == count:
-        return dict(entry)
-    changed = {**entry, "num_classes": count}
-    if read_entry(changed, "model")[1].num_classes != count:
-        raise EmotionError(f"the network has {config.num_classes} classes, the data {count}")
-    return changed
-
-
-def _only_input(model: nn.Module) -> Input:
-    inputs = inputs_of(model)
-    if len(inputs) != 1 or not any(output.kind == LOGITS for output in outputs_of(model)):
-        names = ", ".join(item.name for item in inputs)
-        raise EmotionError(f"a plain classifier has one input and gives logits, this network takes {names}")
-    return inputs[0]
-
-
-def _classes(data: Any) -> NDArray[np.int64]:
-    targets = np.asarray(data.targets)
-    if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
-        raise EmotionError(
-            f"a classifier learns classes, the data has targets {targets.dtype} of shape {targets.shape}"
-        )
-    return targets.astype(np.int64)
-
-
-def _as_distributions(targets: NDArray[Any], labels: Sequence[str]) -> NDArray[np.float32]:
-    """(N, classes) float32, rows sum to 1."""
-    if targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer):
-        return np.eye(len(labels), dtype=np.float32)[targets]
-    if targets.ndim != 2 or targets.shape[1] != len(labels) or not np.allclose(targets.sum(1), 1, atol=1e-3):
-        raise EmotionError(
-            f"a classifier learns classes (N,) or label distributions (N, {len(labels)}), the data has targets "
-            f"{targets.dtype} of shape {targets.shape}"
-        )
-    return targets.astype(np.float32)
 
 
 def write_result(
@@ -319,15 +339,23 @@ def write_result(
     def measure(card: ModelCard) -> list[dict[str, Any]]:
         return _results(task, loop.model, card, dataset)
 
-    return write_network(loop, name, task.labels, licence, about, measure, half, task.init, task.taught)[0]
+    path = write_network(loop, name, task.labels, licence, about, measure, half, task.init, task.taught)[0]
+    if task.centers is not None:
+        centers = task.centers.values.cpu().numpy()
+        plot_embedding(*task.embedding(loop.model), task.labels, loop.out / EMBEDDING, centers)
+    return path
 
 
 def _results(task: ClassifierTask, model: nn.Module, card: ModelCard, dataset: str) -> list[dict[str, Any]]:
     """What the card tells of the validation."""
-    valid = task.data[1]
+    valid, top = task.data[1], task.config.top_k
     if dataset and isinstance(valid, FaceDataset):
         measured = evaluate_protocols(run_network(TorchNetwork(model), valid, task.input), valid, task.labels)
-        return card_results(measured, card, dataset, "valid")
+        results = card_results(measured, card, dataset, "valid")
+        if top:
+            among = round(task.measure(0, model).columns[task.top_column], 2)
+            results = [{**entry, f"top{top}_accuracy": among} for entry in results]
+        return results
     columns = task.measure(0, model).columns
     figures = {key: round(columns[column], 2) for key, column in (("accuracy", "valid_accuracy"), ("macro_f1",) * 2)}
     return [{"split": "validation", "protocol": f"{len(task.labels)} classes", "n": len(valid), **figures}]

@@ -54,6 +54,12 @@ class ClassifierConfig(LoopConfig):
     """'none', 'balanced' (every class counts alike, however rare), or what each label counts."""
     teacher_weight: float = 0.5
     """Share of the teachers' probabilities in the targets, when there are teachers."""
+    center_loss: float = 0.0
+    """Weight of the distance of features to the centre of their class, 'lambda' of Wen et al. (ECCV 2016)."""
+    center_rate: float = 0.5
+    """Share of the way to the features of a batch that a centre goes at each step."""
+    top_k: int = 0
+    """Also measure how often the class is among the k most probable ones; 0 does not."""
     augment: AugmentConfig | None = field(default_factory=AugmentConfig)
     """Of pictures of faces; other inputs are taken as the dataset gives them."""
     workers: int = 0
@@ -65,7 +71,8 @@ class ClassifierConfig(LoopConfig):
         check_ranges(
             self, epochs="[1, inf)", batch_size="[1, inf)", lr="(0, inf)", momentum="[0, 1)", weight_decay="[0, inf)",
             warmup="[0, 1)", step_epochs="[1, inf)", step_factor="(0, 1]", plateau_patience="[0, inf)",
-            label_smoothing="[0, 1)", teacher_weight="[0, 1]", workers="[0, inf)",
+            label_smoothing="[0, 1)", teacher_weight="[0, 1]", center_loss="[0, inf)", center_rate="(0, 1]",
+            top_k="[0, inf)", workers="[0, inf)",
         )  # fmt: skip
         weights = self.class_weights
         if isinstance(weights, Mapping):

@@ -89,6 +89,14 @@ class Processes:
         distributed.all_reduce(tensor)
         return float(tensor) / self.count
 
+    def total(self, values: Tensor) -> Tensor:
+        """Sum over all processes, of tensors on their devices."""
+        if self.count == 1:
+            return values
+        values = values.clone()
+        distributed.all_reduce(values)
+        return values
+
     def same(self, value: float) -> float:
         """The first process's value, in all of them."""
         if self.count == 1:

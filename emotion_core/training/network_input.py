@@ -33,9 +33,11 @@ class NetworkInput(Dataset):
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Any]:
-        """(channels, height, width) float32, and the target."""
-        return torch.from_numpy(fit_faces(self.data.face(index)[None], self.face_input)[0]), self.targets[index]
+    def __getitem__(self, index: int | tuple[int, int]) -> tuple[Tensor, Any]:
+        """(channels, height, width) float32, and the target; an index with a seed gives that view of the face."""
+        number = index[0] if isinstance(index, tuple) else index
+        face = self.data.view(*index) if isinstance(index, tuple) else self.data.face(number)
+        return torch.from_numpy(fit_faces(face[None], self.face_input)[0]), self.targets[number]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
         return (self[i] for i in range(len(self)))
