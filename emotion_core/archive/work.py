@@ -77,7 +77,8 @@ def annotate(job: Job) -> Outcome:
 
 def failed(job: Job, error: str) -> Outcome:
     """The outcome of a job that could not be done."""
-    entry = Entry(printable(job.path), printable(job.name), FAILED, printable(error), settings=json.dumps(job.settings))
+    reason = printable(error.removeprefix(f"{job.path}: "))  # which is said beside it
+    entry = Entry(printable(job.path), printable(job.name), FAILED, reason, settings=json.dumps(job.settings))
     with contextlib.suppress(OSError):
         entry = replace(entry, **asdict(glance(job.path)))
     return Outcome(replace(entry, version=_version()), job.reason)
