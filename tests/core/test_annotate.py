@@ -194,15 +194,18 @@ def test_a_bag_is_annotated_like_the_video_that_it_was_made_of(archive, write_ba
         stamp_ns = start_ns + round(stamp_s * 1e9)
         messages.append(("/camera", make.image(image, make.header(stamp_ns, "head")), stamp_ns + 1000))
         messages.append(("/other", make.image(image[:32, :32], make.header(stamp_ns, "head")), stamp_ns + 2000))
-    write_bag(archive / "run", messages, store)
+    (file,) = write_bag(archive / "run", messages, store).glob("*.mcap")
+    (archive / "cut.mcap").write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
     report = run([archive], tmp_path / "out", topics="/camera")
-    assert report.annotated == {"new": 3}
+    assert (report.annotated, report.failures) == ({"new": 4}, [])
     of_video, of_bag = (rows_of(tmp_path / "out" / f"{name}.parquet") for name in ("a.mp4", "run"))
     assert [row["stamp_s"] for row in of_bag] == pytest.approx([1 + row["stamp_s"] for row in of_video])
     for row in of_video + of_bag:
         del row["stamp_s"]
     assert of_bag == of_video
-    entry = next(entry for entry in read_index(tmp_path / "out") if entry.output == "run.parquet")
+    entries = {entry.output: entry for entry in read_index(tmp_path / "out")}
+    cut, entry = entries["cut.mcap.parquet"], entries["run.parquet"]
+    assert 0 < cut.frames < FRAMES and "cut.mcap" in cut.notes and not entry.notes  # what can be read is
     assert entry.size == sum(path.stat().st_size for path in (archive / "run").iterdir())
     (failure,) = run([archive / "run"], tmp_path / "out2").failures
     assert "several topics with pictures" in failure.error
