@@ -101,6 +101,24 @@ def _yunet() -> Artifact:
     return Artifact(name, urls, 232589, known.sha256, known.licence, "YuNet, the better one of the face detectors")
 
 
+def _rmn() -> Artifact:
+    # Its authors publish neither hash nor size; the file is a pickle of torch, read as data only.
+    name = "Z_resmasking_dropout1_rot30_2019Nov30_13.32"
+    urls = (
+        f"https://github.com/phamquiluan/ResidualMaskingNetwork/releases/download/v0.0.1/{name}",
+        f"https://huggingface.co/phamquiluan/ResidualMaskingNetwork/resolve/main/{name}",
+    )
+    return Artifact(
+        name,
+        urls,
+        None,
+        None,
+        "MIT, as its authors' code; trained on FER2013, whose own terms apply",
+        "ResMaskingNet trained on FER2013 by its authors, about 550 MB; for `emotion export FILE`",
+        "rmn",
+    )
+
+
 def _opendr(name: str, licence: str, description: str) -> Artifact:
     # OpenDR has this by FTP only, and publishes no hashes.
     url = f"ftp://opendrdata.csd.auth.gr/perception/facial_emotion_estimation/{name}"
@@ -125,6 +143,7 @@ ARTIFACTS: Mapping[str, tuple[Artifact, ...]] = MappingProxyType(
     {
         "yunet": (_yunet(),),
         "esr9": _esr9(),
+        "rmn": (_rmn(),),
         "opendr-data": (
             _opendr(
                 "data/AffectNet_micro.zip",

@@ -15,7 +15,12 @@ FER2013 = Framing("fer2013")
 
 
 def crop_face(
-    image: Picture, face: Face, size: int | tuple[int, int], unit: float, framing: Framing = FER2013
+    image: Picture,
+    face: Face,
+    size: int | tuple[int, int],
+    unit: float,
+    framing: Framing = FER2013,
+    align: bool | None = None,
 ) -> Picture:
     """One face as a picture of its own, framed by a rule; see ``Framing``.
 
@@ -28,12 +33,14 @@ def crop_face(
         size: side, or (height, width), of the result in pixels.
         unit: of the detector that found the face, see FaceDetector.framing.
         framing: the rule.
+        align: whether squares are turned so that the eyes are level, where the detector gave them; None: as the rule
+            has it.
 
     Returns:
         (height, width, 3) or (height, width) uint8, as the image.
     """
     high, wide = (size, size) if isinstance(size, int) else size
-    turn, centre = _turn(face, (high, wide), unit, framing)
+    turn, centre = _turn(face, (high, wide), unit, framing, align)
     scales = np.hypot(turn[:, 0], turn[:, 1])
     if max(scales) < 0.5:
         image, turn, centre = _reduce(image, turn, centre, max(np.array([wide, high]) / scales))
@@ -52,10 +59,10 @@ def crop_matrix(face: Face, size: tuple[int, int], unit: float, framing: Framing
 
 
 def _turn(
-    face: Face, size: tuple[int, int], unit: float, framing: Framing
+    face: Face, size: tuple[int, int], unit: float, framing: Framing, align: bool | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(2, 2) turn and scale into the crop of (height, width), and the (2,) middle in the image."""
-    (frame_width, frame_height), roll = _frame(face, unit, framing)
+    (frame_width, frame_height), roll = _frame(face, unit, framing, align)
     scales = np.array([[size[1] / frame_width], [size[0] / frame_height]])
     turn = scales * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
     return turn, np.array(face.box.centre)
@@ -67,15 +74,15 @@ def _shifted(turn: NDArray[np.float64], centre: NDArray[np.float64], wide: int, 
     return np.column_stack([turn, shift])
 
 
-def _frame(face: Face, unit: float, framing: Framing) -> tuple[tuple[float, float], float]:
+def _frame(face: Face, unit: float, framing: Framing, align: bool | None = None) -> tuple[tuple[float, float], float]:
     """(width, height) in pixels of what is cut out around the middle of the box, and by how much it is turned."""
     width, height = face.box.width, face.box.height
     if framing.rule == "fer2013":
         side = framing.factor * unit * face.box.area**0.5
-        return (side, side), face.roll_rad
+        return (side, side), 0.0 if align is False else face.roll_rad
     if framing.rule == "mean_side":
         side = framing.factor * (width + height) / 2
-        return (side, side), 0.0
+        return (side, side), face.roll_rad if align else 0.0
     return (framing.factor * width, framing.factor * height), 0.0
 
 
@@ -95,7 +102,9 @@ def _reduce(
     return small, turn / factor, (centre - (left, top)) * factor  # type: ignore[return-value]
 
 
-def crop_batch(image: Picture, faces: Sequence[Face], face_input: Input, unit: float) -> NDArray[np.float32]:
+def crop_batch(
+    image: Picture, faces: Sequence[Face], face_input: Input, unit: float, align: bool | None = None
+) -> NDArray[np.float32]:
     """All faces of a picture as the input of a network.
 
     Args:
@@ -103,21 +112,23 @@ def crop_batch(image: Picture, faces: Sequence[Face], face_input: Input, unit: f
         faces: where.
         face_input: the card's description of what the network takes; of kind FACE.
         unit: of the detector that found the faces, see FaceDetector.framing.
+        align: see ``crop_face``.
 
     Returns:
         (N, channels, height, width) float32 in the input's value range and colour order.
     """
+    framing = face_input.framing or FER2013
     batch = np.empty((len(faces), *face_input.shape), np.float32)
     for i, face in enumerate(faces):
-        batch[i] = _to_input(crop_face(image, face, face_input.size, unit, face_input.framing or FER2013), face_input)
+        batch[i] = _to_input(crop_face(image, face, face_input.size, unit, framing, align), face_input)
     return batch
 
 
 def crop_inputs(
-    image: Picture, faces: Sequence[Face], inputs: Sequence[Input], unit: float
+    image: Picture, faces: Sequence[Face], inputs: Sequence[Input], unit: float, align: bool | None = None
 ) -> list[NDArray[np.float32]]:
     """``crop_batch`` for each input of a model: the members of an ensemble see faces in frames of their own."""
-    return [crop_batch(image, faces, item, unit) for item in inputs]
+    return [crop_batch(image, faces, item, unit, align) for item in inputs]
 
 
 def fit_faces(faces: NDArray[np.uint8], face_input: Input) -> NDArray[np.float32]:

@@ -31,7 +31,7 @@ HEAVY = (
 # Who stands above whom: a package imports only what is named below it, never its own row's neighbours.
 LAYERS = (
     ("cli",),
-    ("learners",),
+    ("learners", "rmn"),
     ("archive", "training"),
     ("bench", "plots", "recording"),
     ("evaluation",),
