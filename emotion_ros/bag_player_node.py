@@ -28,7 +28,7 @@ from emotion_core.media.bags import IMAGE_TYPES
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_ros import parameters, qos
 from emotion_ros.others import message_type
-from emotion_ros.runner import run
+from emotion_ros.runner import Program
 
 NAME = "bag_player"
 CLOCK_S = 0.025
@@ -65,11 +65,16 @@ CONFIGS = (BagPlayerConfig,)
 class BagPlayerNode(Node):
     """Plays until ``outcome`` is set: True at the end of the bag, else the exception that ended it.
 
-    Raises EmotionError where the bag cannot be read, holds nothing that can be played, or a parameter is wrong.
+    Args:
+        name: of the node, unless it is remapped.
+        options: of ``rclpy.node.Node``.
+
+    Raises:
+        EmotionError: the bag cannot be read, holds nothing that can be played, or a parameter is wrong.
     """
 
-    def __init__(self) -> None:
-        super().__init__(NAME)
+    def __init__(self, name: str = NAME, **options: Any) -> None:
+        super().__init__(name, **options)
         parameters.declare(self, BagPlayerConfig)
         self.config = parameters.read(self, BagPlayerConfig)
         if not self.config.bag:
@@ -219,9 +224,12 @@ def finish(node: BagPlayerNode) -> int:
     return 0
 
 
+PROGRAM = Program(NAME, BagPlayerNode, done=lambda node: node.outcome is not None, finish=finish)
+
+
 def main(args: list[str] | None = None) -> int:
     """Run until the bag ends or fails, or until SIGINT or SIGTERM; returns the exit code."""
-    return run(NAME, BagPlayerNode, args, done=lambda node: node.outcome is not None, finish=finish)
+    return PROGRAM.run(args)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from emotion_core.parameters import CheckedConfig, parameter
 from emotion_ros import parameters
 from emotion_ros.definitions import definitions_of
 from emotion_ros.others import message_type
-from emotion_ros.runner import run
+from emotion_ros.runner import Program
 from emotion_ros.write_queue import WriteQueue
 
 NAME = "bag_recorder"
@@ -56,11 +56,16 @@ CONFIGS = (BagRecorderConfig,)
 class BagRecorderNode(Node):
     """Records until ``outcome`` is set: True after duration_s, else the exception that ended it.
 
-    Raises EmotionError where the folder cannot be written, or a parameter is wrong.
+    Args:
+        name: of the node, unless it is remapped.
+        options: of ``rclpy.node.Node``.
+
+    Raises:
+        EmotionError: the folder cannot be written, or a parameter is wrong.
     """
 
-    def __init__(self) -> None:
-        super().__init__(NAME)
+    def __init__(self, name: str = NAME, **options: Any) -> None:
+        super().__init__(name, **options)
         parameters.declare(self, BagRecorderConfig)
         self.config = parameters.read(self, BagRecorderConfig)
         self.wanted = [self.resolve_topic_name(name) for name in self.config.topics.split()]
@@ -154,13 +159,16 @@ def finish(node: BagRecorderNode) -> int:
     return 1 if failures else 0
 
 
+PROGRAM = Program(NAME, BagRecorderNode, done=lambda node: node.outcome is not None, finish=finish)
+
+
 def main(args: list[str] | None = None) -> int:
     """Record until the end or until SIGINT or SIGTERM.
 
     Returns:
         0; 1 when a named topic did not come or the disk was nearly full; 2 for bad parameters.
     """
-    return run(NAME, BagRecorderNode, args, done=lambda node: node.outcome is not None, finish=finish)
+    return PROGRAM.run(args)
 
 
 if __name__ == "__main__":

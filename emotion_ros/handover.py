@@ -51,11 +51,11 @@ class Inlet:
         self._echoes: deque[tuple[int, int]] = deque(maxlen=ECHOES)
         self._closed = False
         self._lock = threading.Lock()
-        self._guard = node.create_guard_condition(self._take)
         told = hasattr(Subscription, "CallbackType")  # on Humble, nothing is told about a message
         arrived: Callable[..., None] = self._arrived if told else lambda message: self._arrived(message, {})
         with _LOCK:
             self.subscription = node.create_subscription(kind, topic, arrived, profile, **options)
+            self._guard = node.create_guard_condition(self._take)
             # Only now, for rclpy has written into the profile what qos_overrides say.
             self._waiting: deque[tuple[Any, int]] = deque(maxlen=max(1, profile.depth))
             self._key = (node.context, self.subscription.topic_name, kind)

@@ -19,6 +19,7 @@ from sensor_msgs.msg import Image
 
 from emotion_core.errors import EmotionError
 from emotion_ros import qos
+from emotion_ros.__main__ import names
 from emotion_ros.composed import Placement, program_of, read_placements
 from emotion_ros.images import to_bgr
 
@@ -243,9 +244,14 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str, said: str)
         read_placements(tmp_path / "robot.yaml")
 
 
-def test_a_node_that_cannot_share_a_process_is_refused() -> None:
-    with pytest.raises(EmotionError, match="/left/bag_player: the node bag_player needs a process of its own"):
-        program_of(Placement("bag_player", "/left", "bag_player"))
+def test_every_node_of_this_package_can_share_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that cannot, as somebody may add it, is refused."""
+    for name in names():
+        program = program_of(Placement("anna", "/left", name))
+        assert program.name == "/left/anna"
+    monkeypatch.delattr("emotion_ros.recorder_node.PROGRAM")
+    with pytest.raises(EmotionError, match="/left/anna: the node recorder needs a process of its own"):
+        program_of(Placement("anna", "/left", "recorder"))
 
 
 def test_a_mistake_is_a_line_and_two(start: Any, tmp_path: Path) -> None:
