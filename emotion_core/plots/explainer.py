@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
-from emotion_core.plots.saliency import grad_cam, load_branches
+from emotion_core.plots.saliency import grad_cam, load_explained
 from emotion_core.store.card import ModelCard
 from emotion_core.types import EmotionEstimate, Picture
 from emotion_core.vision.crop import FER2013, crop_batch
@@ -18,7 +18,7 @@ from emotion_core.vision.heat import draw_heat
 
 
 class Explainer:
-    """Colours the parts of faces that speak for their labels: the mean of Grad-CAM over the branches of an ESR.
+    """Colours the parts of faces that speak for their labels: Grad-CAM, its mean over the branches of an ESR.
 
     Args:
         model: name or path of the exported model, with its weights beside it.
@@ -30,7 +30,7 @@ class Explainer:
 
     def __init__(self, model: str, card: ModelCard) -> None:
         try:
-            self._network = load_branches(model, card)
+            self._network = load_explained(model, card)
         except ImportError as error:
             if error.name not in ("torch", "safetensors"):
                 raise

@@ -23,7 +23,7 @@ _ODD = {"_": r"$\_$", "<": "$<$", ">": "$>$", "|": "$|$", "{": r"$\{$", "}": r"$
 """Computer Modern has other letters in these places, and has these in formulas."""
 _DATES: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 """Left out, so that the same figures give the same file."""
-_LATEX = {
+_LATEX: dict[str, Any] = {
     "font.family": ["cmr10", "DejaVu Serif"],
     "mathtext.fontset": "cm",
     "axes.formatter.use_mathtext": True,  # the font has no minus
@@ -52,7 +52,10 @@ def drawing(latex_fonts: bool = False) -> Iterator[None]:
 
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of the age of Computer Modern
     # Letters stay letters: they can be searched, and journals ask for it.
-    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "emotion", **(_LATEX if latex_fonts else {})}):
+    settings: dict[str, Any] = {"pdf.fonttype": 42, "svg.hashsalt": "emotion"}
+    if latex_fonts:
+        settings |= _LATEX
+    with matplotlib.rc_context(settings):  # type: ignore[arg-type]
         yield
 
 

@@ -13,7 +13,7 @@ from emotion_core.errors import EmotionError
 from emotion_core.pipeline.audiovisual import AudiovisualConfig, AudiovisualPipeline
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.plots.branches import SIZE_PX, BranchReading, check_size, draw_branches, letterbox
-from emotion_core.plots.saliency import grad_cam, load_branches
+from emotion_core.plots.saliency import grad_cam, load_explained
 from emotion_core.plots.sound_strip import MIN_WIDTH_PX, SECONDS, SoundReading, draw_strip, strip_height
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.ensemble import EnsembleOutput
@@ -64,7 +64,7 @@ class Observer:
         if self._panel and self._size is not None:
             check_size(self._size)
         self._watched = _Watched(Classifier.load(model, threads=0))
-        self._network = load_branches(model, self._watched.card) if gradcam else None
+        self._network = load_explained(model, self._watched.card) if gradcam else None
         classifier = cast("Classifier", self._watched)
         self._senses: AudiovisualPipeline | None = None
         if voice_model is not None:

@@ -134,7 +134,7 @@ def test_an_explainer_explains_the_label_in_the_mean_of_the_branches(portrait):
 
     from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
     from emotion_core.plots.explainer import Explainer
-    from emotion_core.plots.saliency import load_branches
+    from emotion_core.plots.saliency import load_explained
     from emotion_core.vision.crop import crop_batch
 
     picture = np.ascontiguousarray(portrait[:480])
@@ -144,7 +144,7 @@ def test_an_explainer_explains_the_label_in_the_mean_of_the_branches(portrait):
     explainer = Explainer("esr_compact", card)
     sad, strange = replace(estimate, label="sad"), replace(estimate, labels=("a", *estimate.labels[1:]), label="a")
     batch = crop_batch(picture, [estimate.face], card.face, unit)
-    network = load_branches("esr_compact", card)
+    network = load_explained("esr_compact", card)
     for found, classes in zip(
         explainer.maps(picture, [sad, strange], unit), ([[card.labels.index("sad")]], None), strict=True
     ):

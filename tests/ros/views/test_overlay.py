@@ -293,7 +293,7 @@ def test_saliency_colours_faces_only(
     def refuse(*args: Any) -> None:
         raise EmotionError("there are no weights")
 
-    monkeypatch.setattr(explainer, "load_branches", refuse)
+    monkeypatch.setattr(explainer, "load_explained", refuse)
     node.pipeline.classifier = copy.copy(node.pipeline.classifier)  # another model, switched to while it runs
     for _ in range(2):
         assert heat(picture, 1.0, seen) is picture
@@ -310,7 +310,7 @@ def test_what_saliency_lacks_is_named(
         def load(*args: Any) -> None:
             raise error
 
-        monkeypatch.setattr(explainer, "load_branches", load)
+        monkeypatch.setattr(explainer, "load_explained", load)
     else:
         pytest.importorskip("torch", reason="Grad-CAM takes torch")
         monkeypatch.setattr("emotion_core.plots.saliency.find_model", lambda name: tmp_path / "mine.onnx")
