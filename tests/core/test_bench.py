@@ -294,6 +294,7 @@ def test_the_command_prints_json(folder, capsys, in_this_process):
     assert (eager["backend"], onnx["backend"]) == ("eager", "onnx")
     assert onnx["ratio"] == pytest.approx(onnx["per_s"] / eager["per_s"], rel=1e-3)
     assert data["published"]["esr_star15"]["RTX 2080 Ti 1/s"] == 20.57
+    assert data["published"]["fer2013_test"]["resmasking_dropout1"] == 74.14
     lines = captured.err.splitlines()
     assert lines[0] == f"  0% {folder / 'tiny.onnx'}: building"
     assert lines[-1].endswith("tiny.onnx: 1 thread")
@@ -332,6 +333,28 @@ def test_markdown_for_a_readme(monkeypatch, capsys):
     assert lines[start + 3] == "| esr9 | 20.35 | 1 | onnx | 123 | 126 | 10.00 |  | 81.5 |"
     assert "- A note." in lines
     assert "| esr_star9 | 89.15 | 20.83 | 406.83 | 5.24 | 6.6 | 12.45 | 33.4 | 3.38 | 1.41 |" in lines
+
+
+def test_published_accuracies_stand_beside_the_speeds_measured_here(monkeypatch, capsys):
+    from emotion_core.bench import bench as module
+
+    rows = (REPORT.rows[0], *(replace(row, network="resnet34") for row in REPORT.rows))
+    monkeypatch.setattr(module, "bench", lambda config, on_progress: replace(REPORT, rows=rows))
+    args = parse("--markdown", "--published")
+    assert args.run(args) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("| network | accuracy % | 1/s here |")
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start + 2 :]]
+    assert len(table) == 10 and ["resnet34", "72.42", "123"] in table
+    assert ["resmasking_dropout1", "74.14", "not measured here"] in table
+
+
+def test_every_published_network_is_a_preset():
+    pytest.importorskip("torch")
+    from emotion_core.evaluation.published import FER2013_TEST
+    from emotion_core.models.registry import preset_names
+
+    assert set(FER2013_TEST) <= set(preset_names())
 
 
 def test_a_table_for_people(monkeypatch, capsys):
