@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from emotion_core.bench.bench import BACKENDS, DEVICES, MODELS, BenchConfig
-from emotion_core.evaluation.published import FER2013_TEST
+from emotion_core.evaluation.published import FER2013
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         report = bench(config, on_progress)
     if args.json:
         published = {name: dict(zip(PUBLISHED_COLUMNS, row, strict=True)) for name, row in PUBLISHED.items()}
-        published["fer2013_test"] = dict(FER2013_TEST)
+        published["fer2013_test"] = {name: accuracy for name, (_, accuracy) in FER2013.items()}
         print(json.dumps(report.to_dict() | ({"published": published} if args.published else {})))
     elif args.markdown:
         print("\n".join(_markdown(report, args.published)))
@@ -138,8 +138,8 @@ def _published_tables(report: BenchReport) -> dict[str, Table]:
     for row in report.rows:
         fastest[row.network] = max(row.per_s, fastest.get(row.network, 0.0))
     fer2013 = [
-        [name, f"{accuracy:.2f}", _rate(fastest[name]) if name in fastest else "not measured here"]
-        for name, accuracy in FER2013_TEST.items()
+        [title, f"{accuracy:.2f}", _rate(fastest[name]) if name in fastest else "not measured here"]
+        for name, (title, accuracy) in FER2013.items()
     ]
     return {
         _PUBLISHED_TITLE: (["network", *PUBLISHED_COLUMNS], esr),
