@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import ChainMap
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from emotion_core.cli.eval_clips import ALL_MODES, run_clips
@@ -66,6 +66,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         f"mirrored and cut, always the same ones (default: {TtaConfig().views} in all)",
     )
     add_pictures(parser)
+    parser.add_argument("--into-card", action="store_true", help="also note the figures in the model's card")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
     from emotion_core.data.registry import open_dataset
     from emotion_core.evaluation.evaluate import evaluate_affect, evaluate_protocols, run_network
-    from emotion_core.evaluation.results import chosen_here, parts_of
+    from emotion_core.evaluation.results import card_results, chosen_here, parts_of
     from emotion_core.evaluation.tta import run_views
     from emotion_core.runtime.classifier import Classifier
 
@@ -89,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
     pictures = Pictures(args, [args.data])
     if args.dimensional and (pictures or args.protocol or tta):
         raise EmotionError("--confusion, --calibration, --tta and --protocol go with classes, not with --dimensional")
+    if args.into_card and args.dimensional:
+        raise EmotionError("--into-card goes with classes, not with --dimensional")
     classifier = Classifier.load(args.model, threads=0)
     card = classifier.card
     data = open_dataset(args.dataset, args.data, args.split, dimensional=args.dimensional)
@@ -131,6 +134,9 @@ def run(args: argparse.Namespace) -> int:
             shown["with TTA"] = with_tta[first].ensemble
         pictures.write(shown, results[first].labels, f"{card.name} on {args.dataset} {args.split}{which}")
     report["parts"] = parts_of(card)
+    if args.into_card:
+        chosen_tta = None if with_tta is None else {name: with_tta[name] for name in results}
+        note_results(args.model, card_results(results, card, args.dataset, args.split, tta, chosen_tta))
     print(json.dumps(report)) if args.json else _print(report)
     return 0
 
@@ -143,6 +149,22 @@ def _report(results: dict[str, CategoryResult]) -> dict[str, Any]:
         details = {name: result.to_dict() for name, result in results.items()}
         report["protocols"] = {name: {key: detail[key] for key in BRIEF} for name, detail in details.items()}
     return report
+
+
+def note_results(model: str, entries: list[dict[str, Any]]) -> None:
+    """Write measurements into the card of a model or an ensemble, in place of older ones of the same kind."""
+    from emotion_core.evaluation.results import merged
+    from emotion_core.store.ensemble import EnsembleCard
+    from emotion_core.store.finding import ENSEMBLE_SUFFIX, find_model
+
+    path = find_model(model)
+    if path.suffix != ENSEMBLE_SUFFIX:
+        from emotion_core.export.onnx_file import add_results
+
+        add_results(path, entries)
+        return
+    card = EnsembleCard.load(path)
+    replace(card, results=merged(entries, card.results)).write(path)
 
 
 def _figures(figures: dict[str, Any], more: str = "") -> str:

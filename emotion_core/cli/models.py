@@ -8,6 +8,7 @@ import json
 import sys
 from typing import Any
 
+from emotion_core.cli.models_table import show_table
 from emotion_core.errors import EmotionError
 from emotion_core.runtime.fusion import FusionCard, fusion_names, is_fusion
 from emotion_core.store.card import ModelCard
@@ -19,6 +20,7 @@ from emotion_core.store.finding import (
     model_dir,
     model_names,
 )
+from emotion_core.store.metadata import read_card
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -32,6 +34,20 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("name", nargs="?", help="show the card of this model (a name or a path)")
     parser.add_argument(
         "--presets", action="store_true", help="list only the presets of networks that `emotion train` makes new"
+    )
+    parser.add_argument(
+        "--table",
+        choices=("fer2013", "imagenet"),
+        help="print the published table of the Residual Masking Network and, from their cards, what the models here "
+        "reach beside it, as Markdown",
+    )
+    parser.add_argument(
+        "--with",
+        dest="more",
+        nargs="+",
+        default=(),
+        metavar="M",
+        help="with --table: further models, by path (.onnx, .safetensors, .json)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -47,6 +63,13 @@ def run(args: argparse.Namespace) -> int:
             raise EmotionError("presets need torch, which training needs too: pip install 'emotion-perception[train]'")
         print(json.dumps(presets) if args.json else "\n".join(presets))
         return 0
+    if args.more and not args.table:
+        raise EmotionError("--with goes with --table")
+    if args.table:
+        if args.name:
+            raise EmotionError(f"--table is of all models: leave {args.name} out, or put it behind --with")
+        show_table(args, [*_cards().values(), *(_read(name) for name in args.more)])
+        return 0
     if args.name and is_fusion(args.name):
         fusion = FusionCard.load(args.name)
         print(json.dumps(fusion.to_dict(), indent=2)) if args.json else _show_entries(fusion.name, fusion.to_dict())
@@ -55,12 +78,7 @@ def run(args: argparse.Namespace) -> int:
         card = model_card(args.name)
         print(card.to_json(), end="") if args.json else _show(card)
         return 0
-    cards: dict[str, ModelCard] = {}
-    for name in model_names():
-        try:
-            cards[name] = model_card(name)
-        except EmotionError as error:
-            print(f"emotion: left out: {error}", file=sys.stderr)
+    cards = _cards()
     fusions = [FusionCard.load(name) for name in fusion_names()]
     if args.json:
         print(json.dumps([*(c.to_dict() for c in cards.values()), *(f.to_dict() for f in fusions)]))
@@ -79,6 +97,22 @@ def run(args: argparse.Namespace) -> int:
         print(f"presets to train: {', '.join(presets)}")
     print(f"model store: {model_dir()}")
     return 0
+
+
+def _cards() -> dict[str, ModelCard]:
+    """Of all models that are here; what is wrong with the others is said."""
+    cards: dict[str, ModelCard] = {}
+    for name in model_names():
+        try:
+            cards[name] = model_card(name)
+        except EmotionError as error:
+            print(f"emotion: left out: {error}", file=sys.stderr)
+    return cards
+
+
+def _read(path: str) -> ModelCard:
+    """The card of a model by name or path, also of weights that are not exported."""
+    return read_card(path) if path.endswith(".safetensors") else model_card(path)
 
 
 def _presets() -> list[str] | None:

@@ -105,4 +105,6 @@ def _kind(card: ModelCard) -> str:
         return str(entry.get("network"))
     if entry.get("type") == "residual_masking":
         return "resmasking_dropout1" if entry.get("width", 64) == 64 else "residual_masking"
+    if entry.get("type") == ENSEMBLE and all(one["architecture"] != "residual_masking" for one in entry["members"]):
+        return card.name  # another kind than the published one
     return str(entry.get("type"))

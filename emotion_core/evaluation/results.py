@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from emotion_core.data.registry import DATASETS
 from emotion_core.evaluation.evaluate import CategoryResult
+from emotion_core.evaluation.tta import TtaConfig
 from emotion_core.runtime.processor import describe_cpu
 from emotion_core.store.card import ModelCard
 from emotion_core.store.ensemble import ENSEMBLE
 
 
 def card_results(
-    results: Mapping[str, CategoryResult], card: ModelCard, dataset: str, split: str
+    results: Mapping[str, CategoryResult],
+    card: ModelCard,
+    dataset: str,
+    split: str,
+    tta: TtaConfig | None = None,
+    with_tta: Mapping[str, CategoryResult] | None = None,
 ) -> list[dict[str, object]]:
     """One entry for each protocol that was measured.
 
@@ -22,6 +29,7 @@ def card_results(
         card: of the model that was measured.
         dataset: its name in the registry.
         split: 'train', 'valid' or 'test'.
+        tta, with_tta: the same with test-time augmentation, which goes into each entry under "tta".
     """
     kind = DATASETS[dataset]
     return [
@@ -29,10 +37,8 @@ def card_results(
             "dataset": kind.title,
             "split": kind.splits.get(split, split),
             "protocol": protocol_text(result, name, parts_of(card)),
-            "n": result.ensemble.n,
-            "accuracy": round(result.ensemble.accuracy, 2),
-            "macro_f1": round(result.ensemble.macro_f1, 2),
-            "calibration_error": round(result.ensemble.calibration_error, 2),
+            **brief(result),
+            **({"tta": {**asdict(tta), **brief(with_tta[name])}} if tta and with_tta else {}),
             "branch_accuracy": [round(value, 2) for value in result.branch_accuracy],
             "precision": card.precision,
             # int8 rounds differently from one kind of processor to another.
@@ -40,6 +46,27 @@ def card_results(
         }
         for name, result in results.items()
     ]
+
+
+def brief(result: CategoryResult) -> dict[str, float]:
+    """The figures that one compares."""
+    figures = result.ensemble
+    return {
+        "n": figures.n,
+        "accuracy": round(figures.accuracy, 2),
+        "macro_f1": round(figures.macro_f1, 2),
+        "calibration_error": round(figures.calibration_error, 2),
+    }
+
+
+def merged(new: Sequence[dict[str, Any]], old: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """New entries before the old ones that are of another kind."""
+
+    def kind(entry: dict[str, Any]) -> tuple[object, ...]:
+        return tuple(entry.get(name) for name in ("dataset", "split", "protocol"))
+
+    kinds = {kind(entry) for entry in new}
+    return (*new, *(entry for entry in old if kind(entry) not in kinds))
 
 
 def parts_of(card: ModelCard) -> str:
