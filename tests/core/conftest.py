@@ -120,3 +120,33 @@ def mux() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Untrained networks as ONNX files, with their weights beside them.
+
+    small: grey, 32 px, two branches, with affect; masking: colour, 64 px, framed otherwise, the same labels in another
+    order; seven: the same with the labels of FER2013.
+    """
+    pytest.importorskip("torch", reason="the networks are made with torch")
+    from emotion_core.export.onnx_export import export_onnx
+    from emotion_core.export.weights import save_network
+    from emotion_core.labels import AFFECTNET, FER2013
+    from emotion_core.models.registry import build, describe
+
+    layer = {"channels": 4, "kernel": 3, "padding": 1, "pool": True, "skip": False}
+    small = {"type": "esr", "branches": 2, "in_channels": 1, "input_size": 32, "base": [layer], "branch": [layer]}
+    masking = {"type": "residual_masking", "image_size": 64, "colour": "rgb", "width": 4}
+    kinds = {
+        "small": (small, AFFECTNET, "random"),
+        "masking": ({**masking, "num_classes": 8}, AFFECTNET[::-1], ""),
+        "seven": (masking, FER2013, ""),
+    }
+    folder, paths = tmp_path_factory.mktemp("models"), {}
+    for seed, (name, (entry, labels, affect)) in enumerate(kinds.items()):
+        model, paths[name] = build(entry, seed=seed), folder / f"{name}.onnx"
+        card = describe(entry, name, labels, "for tests", affect=affect)
+        save_network(model, card, folder / f"{name}.safetensors")
+        export_onnx(model, card, paths[name])
+    return paths
