@@ -41,10 +41,11 @@ def last_map(model: nn.Module, faces: Tensor, classes: Tensor | None) -> Tensor:
     Raises:
         EmotionError: the network has no such map.
     """
+    outputs = outputs_of(model)
     with torch.enable_grad():
+        given = faces.detach().clone().requires_grad_(True)
         with _Watch() as watch:
-            outputs = outputs_of(model)
-            result = named_outputs(outputs, model(faces.detach().clone().requires_grad_(True)))
+            result = named_outputs(outputs, model(given))
         logits = next(result[output.name] for output in outputs if output.kind == LOGITS)
         if logits.ndim == 3:
             logits = logits.mean(1)  # of members
