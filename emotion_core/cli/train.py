@@ -33,7 +33,9 @@ MODEL = ("branches", "width", "dropout")
 JOINT = (
     "epochs", "batch_size", "lr", "weight_decay", "calm_epochs", "prune", "unpruned_epochs", "teacher_weight", *LOOP,
 )  # fmt: skip
-CLASSIFIER = ("epochs", "batch_size", "lr", "weight_decay", "label_smoothing", "teacher_weight", "workers", *LOOP)
+CLASSIFIER = (
+    "epochs", "batch_size", "lr", "weight_decay", "label_smoothing", "center_loss", "teacher_weight", "workers", *LOOP,
+)  # fmt: skip
 FACIAL = (
     "ensemble_size", "max_training_epoch", "max_first_branch_epoch", "max_tuning_epoch", "batch_size", "lr",
     "tuning_lr", "images_per_class", "workers", *LOOP,
@@ -187,7 +189,7 @@ def run_classifier(args: argparse.Namespace) -> int:
     settings = read_recipe(args.model) if is_recipe else {"model": args.model}
     config = ClassifierConfig.from_dict({**settings, **given(args, options)})
     learned, valid = open_splits(args.dataset, args.data)
-    model = f"recipes/{Path(args.model).name}" if is_recipe else args.model
+    model = _recipe_name(Path(args.model)) if is_recipe else args.model
     words = ["classifier", "--model", model, "--dataset", args.dataset, "--data", args.dataset, "--out", "run"]
     kind = DATASETS[args.dataset]
     about = {
@@ -196,6 +198,13 @@ def run_classifier(args: argparse.Namespace) -> int:
     }
     task = ClassifierTask(config, learned, valid, args.init, args.teachers)
     return train(args, task, lambda loop: write_result(loop, args.name, about, args.licence, args.dataset, args.half))
+
+
+def _recipe_name(path: Path) -> str:
+    """A recipe as the card tells it: below the folder recipes, wherever that is."""
+    parts = path.absolute().parts
+    below = parts[parts.index("recipes") + 1 :] if "recipes" in parts else parts[-1:]
+    return "/".join(("recipes", *below))
 
 
 def run_facial(args: argparse.Namespace) -> int:

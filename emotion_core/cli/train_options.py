@@ -33,6 +33,7 @@ NUMBERS: Mapping[str, tuple[type, str]] = {
     "clip_norm": (float, "longer gradients are shortened to this norm; 0: never"),
     "patience": (int, "stop after so many validations without a better one; 0: never"),
     "teacher_weight": (float, "share of the teachers' probabilities in the targets"),
+    "center_loss": (float, "weight of the distance of features to their class's centre; 0: none"),
     "label_smoothing": (float, "share of the targets that is spread over all classes"),
     "calm_epochs": (int, "epochs at the end with weaker augmentation"),
     "prune": (float, "share of the faces with a small loss that an epoch leaves out"),
@@ -77,7 +78,10 @@ def _device(text: str) -> str:
 def add_networks(parser: argparse.ArgumentParser) -> None:
     """Options for networks that were trained before."""
     parser.add_argument(
-        "--init", metavar="FILE", help="start from the weights of this model.safetensors, in place of random ones"
+        "--init",
+        metavar="FILE",
+        help="start from the weights of this model.safetensors, in place of random ones; networks of the zoo and "
+        "resmasking_dropout1 also from ImageNet weights in a file of torch",
     )
     parser.add_argument(
         "--teacher",
