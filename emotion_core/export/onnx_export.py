@@ -25,8 +25,8 @@ OPSET = 17
 def export_onnx(model: nn.Module, card: ModelCard, path: str | Path, fold_constants: bool = True) -> ModelCard:
     """Write ``path`` and the card beside it, after comparing the exported network with the original by value.
 
-    The batch size stays free, the batch normalisations are folded into the convolutions, and an EfficientFace is written
-    as ONNX Runtime computes it fastest (``blocked``).
+    The batch size stays free, the batch normalisations are folded into the convolutions, and an EfficientFace is
+    written as ONNX Runtime computes it fastest (``blocked``).
 
     Args:
         model: a network of the registry.
