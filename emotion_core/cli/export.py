@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from emotion_core.data.registry import DATASETS
 from emotion_core.errors import EmotionError
+from emotion_core.labels import FER2013
 from emotion_core.store.card import PRECISIONS
 from emotion_core.store.outputs import Outputs
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from emotion_core.models.residual_masking import ResidualMasking
     from emotion_core.store.card import ModelCard
 
 
@@ -22,15 +24,16 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "export",
         help="write a trained network as ONNX",
-        description="Write a trained network (model.safetensors, or the folder of a published ESR) as "
-        "ONNX, and compare both by value. float16 is for GPUs; int8 takes a third to a half of the time on a CPU and "
-        "is calibrated on 512 training faces of --data. With --data the copy is measured on the "
-        "validation split, and the figures go into its card.",
+        description="Write a trained network (model.safetensors, the folder of a published ESR, or the file of the "
+        "published Residual Masking Network) as ONNX, and compare both by value. float16 is for GPUs; int8 takes a "
+        "third to a half of the time on a CPU and is calibrated on 512 training faces of --data. With --data the copy "
+        "is measured on the validation split, and the figures go into its card.",
     )
     parser.add_argument(
         "network",
         metavar="NETWORK",
-        help="a .safetensors file, or a folder with Net-Base-*.pt and Net-Branch_*.pt",
+        help="a .safetensors file, a folder with Net-Base-*.pt and Net-Branch_*.pt, or a checkpoint of "
+        "resmasking_dropout1 (`emotion download rmn`)",
     )
     parser.add_argument(
         "--out",
@@ -59,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from emotion_core.data.registry import open_dataset
+    from emotion_core.export.backbone_files import load_residual_masking
     from emotion_core.export.esr_files import load_original
     from emotion_core.export.onnx_file import check_target
     from emotion_core.export.quantize import export_as
@@ -82,6 +86,15 @@ def run(args: argparse.Namespace) -> int:
             affect="annotated in AffectNet",
             notes="Weights published by the authors of ESR (Siqueira et al., AAAI 2020).",
         )
+    elif source.suffix != ".safetensors":
+        model = load_residual_masking(source)
+        card = describe(
+            entry_of(model),
+            name=args.name or out.stem,
+            labels=_labels_of(model, source),
+            licence="MIT, as its authors' code; trained on FER2013, whose own terms apply",
+            notes="Weights published by the authors of the Residual Masking Network (Pham et al., ICPR 2020).",
+        )
     else:
         model, card = load_network(source)
         card = replace(card, name=args.name or card.name)
@@ -93,6 +106,16 @@ def run(args: argparse.Namespace) -> int:
     if args.data:
         _measure(args, out)
     return 0
+
+
+def _labels_of(model: ResidualMasking, source: Path) -> tuple[str, ...]:
+    """Those of FER2013, in whose order the authors train."""
+    if model.config.num_classes != len(FER2013):
+        raise EmotionError(
+            f"{source} has {model.config.num_classes} classes, expected the {len(FER2013)} of FER2013: nobody says "
+            "what the others are"
+        )
+    return FER2013
 
 
 def _for_streams(model: nn.Module, card: ModelCard, source: Path, name: str | None) -> tuple[nn.Module, ModelCard]:

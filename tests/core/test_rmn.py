@@ -179,6 +179,35 @@ def test_any_model_by_path_also_one_with_the_labels_of_fer2013(tiny_models, port
         RMN(device="quantum")
 
 
+def test_the_authors_file_is_exported_and_runs_behind_the_interface(portrait, tmp_path, capsys):
+    """From a file as they publish it, of a narrow network: framed and grey as theirs."""
+    torch = pytest.importorskip("torch")
+    from emotion_core.cli import main
+    from emotion_core.models.registry import build
+
+    network = build({"type": "residual_masking", "width": 1}, seed=0)
+    published, model = tmp_path / "Z_resmasking_dropout1_rot30_2019Nov30_13.32", tmp_path / "theirs.onnx"
+    torch.save({"arch": "resmasking_dropout1", "best_val_acc": 71.6, "net": network.state_dict()}, published)
+    assert main(["export", str(published), "--out", str(model)]) == 0
+    assert "theirs.onnx: theirs" in capsys.readouterr().out
+    face = Face(Box(150, 100, 200, 220))
+    rmn = RMN(Fixed(face), model=str(model), threads=1)
+    assert rmn.labels == WORDS
+    (result,) = rmn.detect_emotion_for_single_frame(portrait)
+    x, y, side = 250 - 115.5, 210 - 115.5, 231.0  # 1.1 times the mean side around the middle
+    assert [result[key] for key in KEYS[:4]] == [134, 94, 366, 326]
+    matrix = np.array([[224 / side, 0, (0.5 - x) * 224 / side - 0.5], [0, 224 / side, (0.5 - y) * 224 / side - 0.5]])
+    crop = cv2.cvtColor(cv2.warpAffine(portrait, matrix, (224, 224)), cv2.COLOR_BGR2GRAY)
+    grey = torch.from_numpy(crop).float()[None, None].expand(1, 3, -1, -1) / 255
+    with torch.no_grad():
+        said = network(grey).softmax(1)[0].tolist()
+    assert [p for entry in result["proba_list"] for p in entry.values()] == pytest.approx(said, abs=1e-3)
+    eight = build({"type": "residual_masking", "width": 1, "num_classes": 8}, seed=0)
+    torch.save({"net": eight.state_dict()}, published)
+    assert main(["export", str(published), "--out", str(model)]) == 2
+    assert "has 8 classes, expected the 7 of FER2013" in capsys.readouterr().err
+
+
 def test_faces_are_turned_or_not(portrait):
     tilted = Face(Box(150, 100, 200, 220), 1.0, ((200.0, 180.0), (300.0, 220.0)))
     said = [
