@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def environment() -> dict[str, str]:
-    from emotion_ros.domains import free_domain
+    from emotion_ros.process.domains import free_domain
 
     profile = str(ROOT / "config" / "fastdds_shm.xml")
     return {
@@ -66,8 +66,8 @@ def measure(way: str, spin: str, width: int, height: int, images: int) -> None:
     from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
     from sensor_msgs.msg import Image
 
-    from emotion_ros import qos
-    from emotion_ros.handover import Inlet, Outlet
+    from emotion_ros.base import qos
+    from emotion_ros.base.handover import Inlet, Outlet
 
     rclpy.init()
     nodes = [rclpy.create_node(name) for name in ("camera", "left", "right")]

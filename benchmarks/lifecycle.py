@@ -29,8 +29,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from emotion_core.media.clip import sample_photo
-from emotion_ros import images, qos
-from emotion_ros.domains import free_domain
+from emotion_ros.base import qos
+from emotion_ros.messages import images
+from emotion_ros.process.domains import free_domain
 
 POSSIBLE = {
     "unconfigured": ("configure",),

@@ -33,10 +33,11 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from emotion_core.media.clip import sample_photo
-from emotion_ros import images, qos
 from emotion_ros.audiovisual_node import AudiovisualNode
-from emotion_ros.domains import free_domain
+from emotion_ros.base import qos
 from emotion_ros.facial_node import FacialNode
+from emotion_ros.messages import images
+from emotion_ros.process.domains import free_domain
 
 ENCODINGS = (
     "bgr8", "rgb8", "mono8", "bgra8", "rgba8", "mono16", "yuv422_yuy2", "uyvy", "nv12", "nv21", "bayer_rggb8",

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from emotion_ros.domains import free_domain
+from emotion_ros.process.domains import free_domain
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -167,7 +167,7 @@ def receive(seconds: float, overlay: str | None) -> dict[str, object]:
     from diagnostic_msgs.msg import DiagnosticArray
     from emotion_perception.msg import EmotionEstimates
 
-    from emotion_ros.conversions import to_seconds
+    from emotion_ros.messages.conversions import to_seconds
 
     rclpy.init()
     receiver = rclpy.create_node("benchmark")

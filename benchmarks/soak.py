@@ -26,7 +26,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from emotion_perception.msg import EmotionEstimates
 from sensor_msgs.msg import CompressedImage
 
-from emotion_ros.domains import free_domain
+from emotion_ros.process.domains import free_domain
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTLED_S = 60.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from emotion_core.cli.mistakes import escape_unprintable
-from emotion_ros.signals import await_handlers
+from emotion_ros.process.signals import await_handlers
 
 SUFFIX = "_node"
 SEVERAL = "run"

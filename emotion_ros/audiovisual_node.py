@@ -15,14 +15,14 @@ from emotion_core.errors import EmotionError
 from emotion_core.pipeline.audiovisual import AudiovisualConfig, AudiovisualPipeline
 from emotion_core.pipeline.facial import FacialPipeline
 from emotion_core.types import EmotionEstimate, Picture
-from emotion_ros import qos
-from emotion_ros.conversions import to_stamp
-from emotion_ros.diagnostics import OK, WARN, Report
-from emotion_ros.hri_faces import given_faces
-from emotion_ros.managed import THROTTLE_S
-from emotion_ros.runner import Program
+from emotion_ros.base import qos
+from emotion_ros.base.diagnostics import OK, WARN, Report
+from emotion_ros.base.managed import THROTTLE_S
+from emotion_ros.messages.conversions import to_stamp
+from emotion_ros.process.runner import Program
 from emotion_ros.seeing import Card, SeeingNode, SeeingNodeConfig
 from emotion_ros.sound_messages import SoundConfig, SoundReader
+from emotion_ros.views.hri_faces import given_faces
 
 NAME = "audiovisual"
 MAX_WAITING = 500

@@ -26,9 +26,9 @@ from emotion_core.media.bag_files import RawBag
 from emotion_core.media.bag_types import RawMessage
 from emotion_core.media.bags import IMAGE_TYPES
 from emotion_core.parameters import CheckedConfig, parameter
-from emotion_ros import parameters, qos
-from emotion_ros.others import message_type
-from emotion_ros.runner import Program
+from emotion_ros.base import parameters, qos
+from emotion_ros.messages.others import message_type
+from emotion_ros.process.runner import Program
 
 NAME = "bag_player"
 CLOCK_S = 0.025

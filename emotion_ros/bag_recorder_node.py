@@ -23,10 +23,10 @@ from emotion_core.media.bag_files import RawBag
 from emotion_core.media.bag_types import make_typestore
 from emotion_core.media.bag_writer import BagWriter
 from emotion_core.parameters import CheckedConfig, parameter
-from emotion_ros import parameters
-from emotion_ros.definitions import definitions_of
-from emotion_ros.others import message_type
-from emotion_ros.runner import Program
+from emotion_ros.base import parameters
+from emotion_ros.messages.definitions import definitions_of
+from emotion_ros.messages.others import message_type
+from emotion_ros.process.runner import Program
 from emotion_ros.write_queue import WriteQueue
 
 NAME = "bag_recorder"

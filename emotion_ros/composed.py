@@ -34,7 +34,7 @@ from rclpy.node import Node
 from emotion_core.cli.mistakes import describe, one_line
 from emotion_core.errors import EmotionError
 from emotion_ros.__main__ import SUFFIX, names, without_ros
-from emotion_ros.runner import Program, run_all
+from emotion_ros.process.runner import Program, run_all
 
 _ROS = "ros__parameters"
 

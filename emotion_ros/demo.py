@@ -25,9 +25,9 @@ from emotion_core.media.clip import pan_still
 from emotion_core.recording.recording import Summary
 from emotion_core.store.files import prepare_folder, user_path
 from emotion_core.vision.detect import DETECTORS
-from emotion_ros.children import Child, NodeError, stop_all
-from emotion_ros.domains import free_domain
-from emotion_ros.signals import interrupt_once
+from emotion_ros.process.children import Child, NodeError, stop_all
+from emotion_ros.process.domains import free_domain
+from emotion_ros.process.signals import interrupt_once
 
 START_S = 60.0
 """So long may a node take until it is ready: the first one after an installation compiles."""

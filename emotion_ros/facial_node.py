@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.types import EmotionEstimate, Picture
-from emotion_ros.hri_faces import given_faces
-from emotion_ros.runner import Program
+from emotion_ros.process.runner import Program
 from emotion_ros.seeing import Card, SeeingNode, SeeingNodeConfig
+from emotion_ros.views.hri_faces import given_faces
 
 NAME = "facial"
 CONFIGS = (FacialConfig, SeeingNodeConfig)

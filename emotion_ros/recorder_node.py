@@ -27,10 +27,11 @@ from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.plots.timeline import plot_timeline
 from emotion_core.recording.recording import NodeReport, Recording, Summary, summary_table
 from emotion_core.store.files import prepare_folder
-from emotion_ros import images, parameters, qos
-from emotion_ros.conversions import from_message, to_seconds
-from emotion_ros.handover import Inlet
-from emotion_ros.runner import Program
+from emotion_ros.base import parameters, qos
+from emotion_ros.base.handover import Inlet
+from emotion_ros.messages import images
+from emotion_ros.messages.conversions import from_message, to_seconds
+from emotion_ros.process.runner import Program
 
 NAME = "recorder"
 VIDEO, TABLE, TIMELINE, SUMMARY = "demo.mp4", "demo.csv", "timeline.png", "summary.json"

@@ -16,17 +16,19 @@ from emotion_core.parameters import parameter
 from emotion_core.pipeline.facial import FacialPipeline
 from emotion_core.types import EmotionEstimate as Estimate
 from emotion_core.types import Face, Picture
-from emotion_ros import images, native_output, qos
-from emotion_ros.conversions import to_messages, to_seconds
-from emotion_ros.detections import Detections, DetectionsConfig
-from emotion_ros.diagnostics import Report
-from emotion_ros.estimator import THROTTLE_S, EstimatorNode, EstimatorNodeConfig, Pipeline
-from emotion_ros.hri import Hri, HriConfig
-from emotion_ros.hri_faces import HriFaces, HriFacesConfig
-from emotion_ros.markers import MarkerConfig, Markers
-from emotion_ros.overlay import Overlay, OverlayConfig
-from emotion_ros.topics import image_topic
-from emotion_ros.views import Seen, View
+from emotion_ros.base import qos
+from emotion_ros.base.diagnostics import Report
+from emotion_ros.base.estimator import THROTTLE_S, EstimatorNode, EstimatorNodeConfig, Pipeline
+from emotion_ros.base.topics import image_topic
+from emotion_ros.messages import images
+from emotion_ros.messages.conversions import to_messages, to_seconds
+from emotion_ros.process import native_output
+from emotion_ros.views.detections import Detections, DetectionsConfig
+from emotion_ros.views.hri import Hri, HriConfig
+from emotion_ros.views.hri_faces import HriFaces, HriFacesConfig
+from emotion_ros.views.markers import MarkerConfig, Markers
+from emotion_ros.views.overlay import Overlay, OverlayConfig
+from emotion_ros.views.view import Seen, View
 
 PipelineT = TypeVar("PipelineT", bound=Pipeline)
 

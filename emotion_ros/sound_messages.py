@@ -24,10 +24,10 @@ from emotion_core.audio.messages import (
 )
 from emotion_core.errors import EmotionError
 from emotion_core.parameters import CheckedConfig, parameter
-from emotion_ros import qos
-from emotion_ros.managed import ManagedNode
-from emotion_ros.others import message_type
-from emotion_ros.topics import info_topic
+from emotion_ros.base import qos
+from emotion_ros.base.managed import ManagedNode
+from emotion_ros.base.topics import info_topic
+from emotion_ros.messages.others import message_type
 
 AUDIO_TYPES = {
     "chunk": CHUNK,

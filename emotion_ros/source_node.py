@@ -29,12 +29,12 @@ from emotion_core.media.sound import Chunk
 from emotion_core.media.source_config import SourceConfig, SourceSoundConfig
 from emotion_core.types import Picture
 from emotion_ros import sound_messages
-from emotion_ros.handover import Outlet
-from emotion_ros.images import to_message
-from emotion_ros.parameters import declare, read
+from emotion_ros.base.handover import Outlet
+from emotion_ros.base.parameters import declare, read
+from emotion_ros.base.qos import IMAGE_OUT, SOUND_OUT
+from emotion_ros.messages.images import to_message
 from emotion_ros.playback import MAX_LATE_NS, Item, Player
-from emotion_ros.qos import IMAGE_OUT, SOUND_OUT
-from emotion_ros.runner import Program
+from emotion_ros.process.runner import Program
 
 NAME = "source"
 CONFIGS = (SourceConfig, SourceSoundConfig)

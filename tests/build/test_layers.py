@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,19 @@ def test_packages_import_only_downwards(name):
         return
     assert own in row, f"{own} has no place in LAYERS"
     upward = {other for other in core_packages(path) - {own} if row[other] <= row[own]}
+    assert not upward, f"{name} imports upwards or sideways"
+
+
+@pytest.mark.parametrize("name", modules("emotion_ros"))
+def test_parts_of_the_nodes_import_only_downwards(name):
+    """Nodes, what those with a camera or a microphone share, views, the base, and below it messages and processes."""
+    rows = (("",), ("seeing", "sound_messages"), ("views",), ("base",), ("messages", "process"))
+    row = {part: i for i, parts in enumerate(rows) for part in parts}
+    path = ROOT.joinpath(*name.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    own = (*name.split("."), "")[1]
+    found = {other.split(".")[1] for other in re.findall(r"(?:from|import) (emotion_ros\.\w+)", path.read_text())}
+    upward = {other for other in found - {own} if row.get(other, 0) <= row.get(own, 0) and row.get(own, 0)}
     assert not upward, f"{name} imports upwards or sideways"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from emotion_ros.domains import free_domain
+from emotion_ros.process.domains import free_domain
 
 ROOT = Path(__file__).parents[2]
 PREFIX = ROOT / "install" / "emotion_perception"

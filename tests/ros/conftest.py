@@ -50,7 +50,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 @pytest.fixture(scope="session")
 def ros_domain() -> Iterator[int]:
     """A domain of its own, in this process's environment and so in that of the nodes that it starts."""
-    from emotion_ros.domains import free_domain
+    from emotion_ros.process.domains import free_domain
 
     # Workers of pytest-xdist that begin at the same moment take different ones.
     worker, count = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
@@ -239,7 +239,7 @@ class Health:
     def __init__(self, ros_node: Any, name: str) -> None:
         from diagnostic_msgs.msg import DiagnosticArray
 
-        from emotion_ros import qos
+        from emotion_ros.base import qos
 
         self.name, self.statuses, self.stamps = name, [], []  # type: ignore[var-annotated]
         ros_node.create_subscription(DiagnosticArray, "/diagnostics", self._note, qos.ESTIMATES)

@@ -16,9 +16,10 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from emotion_core.pipeline.audiovisual import AudiovisualConfig, AudiovisualPipeline
-from emotion_ros import images, qos
 from emotion_ros.audiovisual_node import AudiovisualNode
-from emotion_ros.conversions import to_seconds, to_stamp
+from emotion_ros.base import qos
+from emotion_ros.messages import images
+from emotion_ros.messages.conversions import to_seconds, to_stamp
 
 pytestmark = pytest.mark.ros
 FACE, VOICE = EmotionEstimate.FACE, EmotionEstimate.VOICE

@@ -29,8 +29,8 @@ from emotion_core.media.bags import BagReader
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.recording.estimate_bag import EstimateBag
 from emotion_core.recording.replay import replay
-from emotion_ros import qos
-from emotion_ros.conversions import from_message, to_messages
+from emotion_ros.base import qos
+from emotion_ros.messages.conversions import from_message, to_messages
 
 ROOT = Path(__file__).resolve().parents[2]
 START, STEP, LATE, FRAMES = 1_700_000_000_123_456_789, 50_000_000, 4_000_000, 24

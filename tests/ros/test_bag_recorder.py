@@ -27,8 +27,8 @@ from visualization_msgs.msg import Marker
 from emotion_core.errors import EmotionError
 from emotion_core.media.bag_files import RawBag
 from emotion_core.media.bag_types import make_typestore
-from emotion_ros import qos
-from emotion_ros.definitions import definitions_of
+from emotion_ros.base import qos
+from emotion_ros.messages.definitions import definitions_of
 from emotion_ros.write_queue import WriteQueue
 
 ROOT = Path(__file__).resolve().parents[2]

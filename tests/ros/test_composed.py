@@ -18,10 +18,10 @@ import pytest
 from sensor_msgs.msg import Image
 
 from emotion_core.errors import EmotionError
-from emotion_ros import qos
 from emotion_ros.__main__ import names
+from emotion_ros.base import qos
 from emotion_ros.composed import Placement, program_of, read_placements
-from emotion_ros.images import to_bgr
+from emotion_ros.messages.images import to_bgr
 
 pytestmark = pytest.mark.ros
 COUNT = 6
@@ -34,10 +34,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Int32
 from emotion_core.pipeline.facial import FacialConfig
-from emotion_ros import handover, qos
-from emotion_ros.estimator import EstimatorNode
-from emotion_ros.images import to_message
-from emotion_ros.runner import Program, run_all
+from emotion_ros.base import handover, qos
+from emotion_ros.base.estimator import EstimatorNode
+from emotion_ros.messages.images import to_message
+from emotion_ros.process.runner import Program, run_all
 from std_msgs.msg import Header
 import numpy as np
 
@@ -117,7 +117,8 @@ sys.exit(run_all("two", [
 # What `emotion run` does, and then which messages of images were handed over, and which went through DDS.
 COUNTED = """
 import json, sys
-from emotion_ros import composed, handover
+from emotion_ros.base import handover
+from emotion_ros import composed
 
 outlets, made = [], handover.Outlet.__init__
 

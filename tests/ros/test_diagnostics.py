@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from emotion_ros.diagnostics import ERROR, OK, STALE, WARN, Flow, InputHealth, Latency, Report, status
-from emotion_ros.latest import Counts
+from emotion_ros.base.diagnostics import ERROR, OK, STALE, WARN, Flow, InputHealth, Latency, Report, status
+from emotion_ros.base.latest import Counts
 
 
 def test_an_input_that_falls_silent_warns_then_fails_and_recovers() -> None:

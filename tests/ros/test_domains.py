@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emotion_ros.domains import DOMAINS, free_domain
+from emotion_ros.process.domains import DOMAINS, free_domain
 
 
 def test_a_domain_that_left_traces_is_not_taken(tmp_path):

@@ -29,8 +29,9 @@ from visualization_msgs.msg import MarkerArray
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
 from emotion_core.pipeline.still import StillPipeline
-from emotion_ros import images, qos
+from emotion_ros.base import qos
 from emotion_ros.facial_node import CONFIGS
+from emotion_ros.messages import images
 
 EXECUTABLE = Path(get_package_prefix("emotion_perception")) / "lib" / "emotion_perception" / "facial"
 

@@ -17,8 +17,9 @@ from std_srvs.srv import SetBool, Trigger
 
 from emotion_core.parameters import parameter_of
 from emotion_core.pipeline.facial import FacialConfig
-from emotion_ros import images, qos
+from emotion_ros.base import qos
 from emotion_ros.facial_node import FacialNode
+from emotion_ros.messages import images
 
 pytestmark = pytest.mark.ros
 

@@ -20,8 +20,9 @@ from std_msgs.msg import Header
 from emotion_core.media.clip import sample_photo, window
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.types import Box, Face
-from emotion_ros import images, qos
+from emotion_ros.base import qos
 from emotion_ros.facial_node import FacialNode
+from emotion_ros.messages import images
 
 pytestmark = pytest.mark.ros
 

@@ -11,8 +11,9 @@ import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
-from emotion_ros import native_output, qos
+from emotion_ros.base import qos
 from emotion_ros.facial_node import FacialNode
+from emotion_ros.process import native_output
 
 pytestmark = pytest.mark.ros
 K = [600.0, 0.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0]

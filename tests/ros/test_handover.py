@@ -12,8 +12,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Int32
 
-from emotion_ros import handover, qos
-from emotion_ros.handover import Inlet, Outlet
+from emotion_ros.base import handover, qos
+from emotion_ros.base.handover import Inlet, Outlet
 
 pytestmark = pytest.mark.ros
 RELIABLE, BEST_EFFORT = QoSProfile(depth=50), QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emotion_ros.log_files import without_log_file
+from emotion_ros.process.log_files import without_log_file
 
 pytestmark = pytest.mark.ros
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from emotion_core.errors import EmotionError
-from emotion_ros.images import compressed_to_bgr, to_bgr, to_message
+from emotion_ros.messages.images import compressed_to_bgr, to_bgr, to_message
 
 
 def picture() -> NDArray[np.uint8]:

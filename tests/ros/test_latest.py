@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from emotion_ros.latest import Counts, LatestWorker
+from emotion_ros.base.latest import Counts, LatestWorker
 
 
 def wait(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:

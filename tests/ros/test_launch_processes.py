@@ -128,7 +128,7 @@ def test_a_bag_through_a_node(launch: Any, spin_until: Any, ros_node: Any, tmp_p
 
     from emotion_core.media.bag_messages import Messages
     from emotion_core.media.bag_writer import BagWriter
-    from emotion_ros import qos
+    from emotion_ros.base import qos
 
     stamps = [1_700_000_000_000_000_000 + index * 100_000_000 for index in range(5)]
     with BagWriter(tmp_path / "2026.mcap") as writer:

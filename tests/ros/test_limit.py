@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emotion_ros.limit import RateLimit
+from emotion_ros.base.limit import RateLimit
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from emotion_perception.msg import EmotionEstimates
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, Int32
 
-from emotion_ros import images, qos
+from emotion_ros.base import qos
 from emotion_ros.facial_node import FacialNode
+from emotion_ros.messages import images
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "architecture.md").read_text()
 

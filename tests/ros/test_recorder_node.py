@@ -24,9 +24,9 @@ from std_msgs.msg import Header
 from emotion_core.recording.recording import NodeReport, Summary
 from emotion_core.types import Box, Face
 from emotion_core.types import EmotionEstimate as Estimate
-from emotion_ros import qos
-from emotion_ros.conversions import to_message
-from emotion_ros.images import to_message as to_image
+from emotion_ros.base import qos
+from emotion_ros.messages.conversions import to_message
+from emotion_ros.messages.images import to_message as to_image
 
 av = pytest.importorskip("av", reason="PyAV comes with the extra [media]")
 

@@ -26,7 +26,7 @@ TOY = """
 import sys, time
 from rclpy.node import Node
 from emotion_core.errors import EmotionError
-from emotion_ros.runner import run
+from emotion_ros.process.runner import run
 
 words = sys.argv[1:]
 

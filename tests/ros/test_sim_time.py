@@ -16,7 +16,7 @@ from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
-from emotion_ros import qos
+from emotion_ros.base import qos
 from emotion_ros.recorder_node import RecorderNode
 from emotion_ros.source_node import SourceNode
 

@@ -20,9 +20,9 @@ import numpy as np
 import rclpy
 from rclpy.parameter import Parameter
 from emotion_core.errors import EmotionError
-from emotion_ros import parameters, qos
-from emotion_ros.managed import ManagedNode
-from emotion_ros.others import message_type
+from emotion_ros.base import parameters, qos
+from emotion_ros.base.managed import ManagedNode
+from emotion_ros.messages.others import message_type
 from emotion_ros.sound_messages import SoundConfig, SoundReader
 
 class Listener(ManagedNode):

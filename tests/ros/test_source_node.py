@@ -28,7 +28,7 @@ from emotion_core.audio.formats import decode
 from emotion_core.errors import EmotionError
 from emotion_core.media.playing import Playing
 from emotion_ros import source_node
-from emotion_ros.images import to_bgr
+from emotion_ros.messages.images import to_bgr
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT, STEP = 8, 25  # frame k is grey k * STEP

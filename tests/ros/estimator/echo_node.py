@@ -18,8 +18,8 @@ from std_msgs.msg import Header
 
 from emotion_core.errors import EmotionError
 from emotion_core.parameters import CheckedConfig, parameter
-from emotion_ros import qos
-from emotion_ros.estimator import EstimatorNode
+from emotion_ros.base import qos
+from emotion_ros.base.estimator import EstimatorNode
 
 FAST = {"diagnostics_period_s": 0.1}
 

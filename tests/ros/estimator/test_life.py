@@ -11,7 +11,7 @@ from lifecycle_msgs.msg import State, Transition
 from sensor_msgs.msg import Image
 
 from emotion_core.errors import EmotionError
-from emotion_ros.latest import LatestWorker
+from emotion_ros.base.latest import LatestWorker
 
 pytestmark = pytest.mark.ros
 

@@ -11,7 +11,7 @@ from builtin_interfaces.msg import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 
-from emotion_ros.diagnostics import ERROR, OK, STALE, WARN
+from emotion_ros.base.diagnostics import ERROR, OK, STALE, WARN
 
 pytestmark = pytest.mark.ros
 

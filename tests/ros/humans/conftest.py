@@ -13,8 +13,9 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from emotion_ros import images, qos
+from emotion_ros.base import qos
 from emotion_ros.facial_node import FacialNode
+from emotion_ros.messages import images
 
 
 @pytest.fixture(scope="module")

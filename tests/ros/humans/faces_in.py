@@ -19,12 +19,12 @@ from rclpy.context import Context
 from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 
-from emotion_ros import qos
 from emotion_ros.audiovisual_node import AudiovisualNode
-from emotion_ros.conversions import to_seconds
+from emotion_ros.base import qos
 from emotion_ros.facial_node import FacialNode
-from emotion_ros.hri import FACES, TRACKED
-from emotion_ros.hri_faces import HELD_IMAGES, MAX_FACES
+from emotion_ros.messages.conversions import to_seconds
+from emotion_ros.views.hri import FACES, TRACKED
+from emotion_ros.views.hri_faces import HELD_IMAGES, MAX_FACES
 
 pytestmark = pytest.mark.ros
 ANNA, BERT = (0.25, 0.25, 0.5, 0.625), (0.5, 0.125, 0.875, 0.5)

@@ -14,9 +14,10 @@ from std_msgs.msg import Header
 
 from emotion_core.types import Box, EmotionEstimate, Face
 from emotion_core.vision.cut import cut_out
-from emotion_ros import images, qos
-from emotion_ros.hri import CROPPED_PX, EXPRESSIONS, FACES, Hri, expression_of
-from emotion_ros.views import Seen
+from emotion_ros.base import qos
+from emotion_ros.messages import images
+from emotion_ros.views.hri import CROPPED_PX, EXPRESSIONS, FACES, Hri, expression_of
+from emotion_ros.views.view import Seen
 
 pytestmark = pytest.mark.ros
 

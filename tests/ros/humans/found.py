@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from vision_msgs.msg import Detection2DArray
 
-from emotion_ros import qos
+from emotion_ros.base import qos
 
 pytestmark = pytest.mark.ros
 

@@ -52,9 +52,9 @@ def stage(spin_with: Any) -> Callable[..., Any]:
     from builtin_interfaces.msg import Time
     from std_msgs.msg import Header
 
-    from emotion_ros.conversions import to_messages
-    from emotion_ros.managed import ManagedNode
-    from emotion_ros.views import Seen
+    from emotion_ros.base.managed import ManagedNode
+    from emotion_ros.messages.conversions import to_messages
+    from emotion_ros.views.view import Seen
 
     class Stage(ManagedNode):
         make: Callable[[Any], Any]

@@ -17,8 +17,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 from emotion_core.types import Box
 from emotion_core.vision.palette import colour
 from emotion_core.vision.space import Pinhole
-from emotion_ros import qos
-from emotion_ros.markers import MarkerConfig, Markers, Place, to_markers, to_pinhole
+from emotion_ros.base import qos
+from emotion_ros.views.markers import MarkerConfig, Markers, Place, to_markers, to_pinhole
 
 pytestmark = pytest.mark.ros
 K = [600.0, 0.0, 320.0, 0.0, 500.0, 240.0, 0.0, 0.0, 1.0]

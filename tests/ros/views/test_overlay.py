@@ -15,10 +15,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from emotion_core.errors import EmotionError
 from emotion_core.plots import explainer
 from emotion_core.vision.palette import bgr
-from emotion_ros import images, overlay, qos
+from emotion_ros.base import qos
 from emotion_ros.facial_node import FacialNode
-from emotion_ros.overlay import Overlay, OverlayConfig
-from emotion_ros.views import Seen
+from emotion_ros.messages import images
+from emotion_ros.views.overlay import Overlay, OverlayConfig
+from emotion_ros.views.view import Seen, overlay
 
 pytestmark = pytest.mark.ros
 

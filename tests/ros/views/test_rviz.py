@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from emotion_ros.markers import FRAMES, TEXTS, MarkerConfig, Markers
-from emotion_ros.overlay import Overlay, OverlayConfig
+from emotion_ros.views.markers import FRAMES, TEXTS, MarkerConfig, Markers
+from emotion_ros.views.overlay import Overlay, OverlayConfig
 
 pytestmark = pytest.mark.ros
 FOLDER = Path(__file__).resolve().parents[3] / "rviz"

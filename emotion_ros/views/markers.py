@@ -16,12 +16,12 @@ from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.types import Box, EmotionEstimate
 from emotion_core.vision.palette import colour
 from emotion_core.vision.space import Pinhole, depth_m
-from emotion_ros import qos
-from emotion_ros.conversions import to_seconds
-from emotion_ros.depth import DepthImages
-from emotion_ros.managed import ManagedNode
-from emotion_ros.topics import camera_info_topic
-from emotion_ros.views import Seen
+from emotion_ros.base import qos
+from emotion_ros.base.managed import ManagedNode
+from emotion_ros.base.topics import camera_info_topic
+from emotion_ros.messages.conversions import to_seconds
+from emotion_ros.views.depth import DepthImages
+from emotion_ros.views.view import Seen
 
 TEXTS, FRAMES = "emotions", "faces"
 """Namespaces of the markers."""

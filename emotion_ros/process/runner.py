@@ -20,9 +20,9 @@ from rclpy.signals import SignalHandlerOptions
 
 from emotion_core.cli.mistakes import describe
 from emotion_core.errors import EmotionError
-from emotion_ros.core_log import forwarded
-from emotion_ros.log_files import without_log_file
-from emotion_ros.signals import StopSignals
+from emotion_ros.process.core_log import forwarded
+from emotion_ros.process.log_files import without_log_file
+from emotion_ros.process.signals import StopSignals
 
 _BAD_ARGUMENTS = (
     ParameterException,

@@ -19,11 +19,12 @@ from emotion_core.types import Picture
 from emotion_core.vision.detect import shrink
 from emotion_core.vision.draw import draw_estimates, placed
 from emotion_core.vision.trace import TRACE_S, AffectTraces
-from emotion_ros import images, qos
-from emotion_ros.conversions import to_seconds
-from emotion_ros.latest import Counts, LatestWorker
-from emotion_ros.managed import THROTTLE_S, ManagedNode, explain
-from emotion_ros.views import Seen
+from emotion_ros.base import qos
+from emotion_ros.base.latest import Counts, LatestWorker
+from emotion_ros.base.managed import THROTTLE_S, ManagedNode, explain
+from emotion_ros.messages import images
+from emotion_ros.messages.conversions import to_seconds
+from emotion_ros.views.view import Seen
 
 FORMAT = "bgr8; jpeg compressed bgr8"
 """As image_transport names it."""

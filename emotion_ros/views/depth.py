@@ -11,9 +11,9 @@ from sensor_msgs.msg import Image
 
 from emotion_core.errors import EmotionError
 from emotion_core.media.pixels import decode_depth
-from emotion_ros import qos
-from emotion_ros.conversions import to_seconds
-from emotion_ros.managed import THROTTLE_S, ManagedNode
+from emotion_ros.base import qos
+from emotion_ros.base.managed import THROTTLE_S, ManagedNode
+from emotion_ros.messages.conversions import to_seconds
 
 _KEPT = 4
 """The depth of an image comes before or after its estimates: so many of the last are kept."""

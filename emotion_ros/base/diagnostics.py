@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from emotion_ros.latest import Counts
+from emotion_ros.base.latest import Counts
 
 OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 _SEVERITY = (OK, STALE, WARN, ERROR)

@@ -10,10 +10,10 @@ from std_msgs.msg import Header
 from emotion_core.errors import EmotionError
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.types import EmotionEstimate, Face
-from emotion_ros import qos
-from emotion_ros.managed import ManagedNode
-from emotion_ros.others import message_type
-from emotion_ros.views import Seen
+from emotion_ros.base import qos
+from emotion_ros.base.managed import ManagedNode
+from emotion_ros.messages.others import message_type
+from emotion_ros.views.view import Seen
 
 
 @dataclass(frozen=True)

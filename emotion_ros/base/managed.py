@@ -14,8 +14,8 @@ from rclpy.qos import QoSProfile
 from rclpy.service import Service
 
 from emotion_core.errors import EmotionError
-from emotion_ros import qos
-from emotion_ros.handover import Inlet, Outlet
+from emotion_ros.base import qos
+from emotion_ros.base.handover import Inlet, Outlet
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks

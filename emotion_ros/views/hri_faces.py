@@ -15,12 +15,12 @@ from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.pipeline.finding import GivenFaces
 from emotion_core.types import Box, Face
 from emotion_core.vision.detect import YunetDetector
-from emotion_ros import qos
-from emotion_ros.conversions import to_seconds
-from emotion_ros.estimator import THROTTLE_S, EstimatorNode
-from emotion_ros.handover import Inlet
-from emotion_ros.hri import FACES, TRACKED
-from emotion_ros.others import message_type
+from emotion_ros.base import qos
+from emotion_ros.base.estimator import THROTTLE_S, EstimatorNode
+from emotion_ros.base.handover import Inlet
+from emotion_ros.messages.conversions import to_seconds
+from emotion_ros.messages.others import message_type
+from emotion_ros.views.hri import FACES, TRACKED
 
 HELD_IMAGES = 20
 """So many images wait for their faces, 0.67 s at 30 Hz, before the oldest is left out."""

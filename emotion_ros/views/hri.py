@@ -20,12 +20,13 @@ from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.pipeline.cadence import Cadence
 from emotion_core.types import EmotionEstimate, Face, Picture
 from emotion_core.vision.cut import cut_out
-from emotion_ros import images, qos
-from emotion_ros.conversions import to_seconds
-from emotion_ros.handover import Outlet
-from emotion_ros.managed import ManagedNode
-from emotion_ros.others import message_type
-from emotion_ros.views import Seen
+from emotion_ros.base import qos
+from emotion_ros.base.handover import Outlet
+from emotion_ros.base.managed import ManagedNode
+from emotion_ros.messages import images
+from emotion_ros.messages.conversions import to_seconds
+from emotion_ros.messages.others import message_type
+from emotion_ros.views.view import Seen
 
 FACES = "/humans/faces"
 TRACKED = f"{FACES}/tracked"

@@ -9,8 +9,8 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from emotion_ros.diagnostics import ERROR, OK, WARN, Flow, InputHealth, Latency, Report, status
-from emotion_ros.latest import Counts
+from emotion_ros.base.diagnostics import ERROR, OK, WARN, Flow, InputHealth, Latency, Report, status
+from emotion_ros.base.latest import Counts
 
 
 class NodeHealth:

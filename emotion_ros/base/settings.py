@@ -10,12 +10,12 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from emotion_core.errors import EmotionError
-from emotion_ros.latest import LatestWorker
-from emotion_ros.managed import explain
+from emotion_ros.base.latest import LatestWorker
+from emotion_ros.base.managed import explain
 
 
 class Changeable(Protocol):
-    """See ``emotion_ros.estimator.Pipeline``."""
+    """See ``emotion_ros.base.estimator.Pipeline``."""
 
     @property
     def config(self) -> Any: ...

@@ -18,14 +18,14 @@ from std_srvs.srv import SetBool, Trigger
 
 from emotion_core.errors import EmotionError
 from emotion_core.parameters import CheckedConfig, parameter
-from emotion_ros import parameters, qos
-from emotion_ros.conversions import to_seconds
-from emotion_ros.diagnostics import InputHealth, Report
-from emotion_ros.health import NodeHealth
-from emotion_ros.latest import Counts, LatestWorker
-from emotion_ros.limit import RateLimit
-from emotion_ros.managed import THROTTLE_S, ManagedNode, explain
-from emotion_ros.settings import SettingsLoader
+from emotion_ros.base import parameters, qos
+from emotion_ros.base.diagnostics import InputHealth, Report
+from emotion_ros.base.health import NodeHealth
+from emotion_ros.base.latest import Counts, LatestWorker
+from emotion_ros.base.limit import RateLimit
+from emotion_ros.base.managed import THROTTLE_S, ManagedNode, explain
+from emotion_ros.base.settings import SettingsLoader
+from emotion_ros.messages.conversions import to_seconds
 
 
 class Pipeline(Protocol):

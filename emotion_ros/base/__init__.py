@@ -1,0 +1,1 @@
+"""What every node is made of: its life, its parameters, its inputs and outputs, its health."""

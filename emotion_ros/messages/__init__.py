@@ -1,0 +1,1 @@
+"""Messages to and from the library's own data."""

@@ -1,0 +1,1 @@
+"""What runs around nodes: processes, signals, logs, several nodes in one."""

@@ -1,0 +1,1 @@
+"""What follows from estimates: pictures, markers, other packages' messages; and faces that others find."""
