@@ -278,6 +278,23 @@ def test_without_torch_it_says_what_to_install(monkeypatch):
         bench(BenchConfig())
 
 
+def test_random_weights_are_no_zeros_which_a_file_would_share(tmp_path):
+    pytest.importorskip("torch")
+    onnx = pytest.importorskip("onnx")
+    from emotion_core.bench.networks import BenchNetwork, prepare_network
+    from emotion_core.models.registry import describe
+
+    entry = {"type": "residual_masking", "image_size": 32, "width": 4}
+    network = BenchNetwork("tiny", describe(entry, "tiny", tuple("abcdefg"), "none"))
+    files, _ = prepare_network(network, ("onnx", "int8"), tmp_path)
+    made = onnx.load(files["onnx"]).graph
+    weights = {tensor.name for tensor in made.initializer}
+    assert all(node.input[1] in weights for node in made.node if node.op_type == "Conv")
+    kinds = {tensor.name: tensor.data_type for tensor in onnx.load(files["int8"]).graph.initializer}
+    convolutions = sum(node.op_type == "Conv" for node in made.node)
+    assert sum(kind == onnx.TensorProto.INT8 for kind in kinds.values()) >= convolutions
+
+
 def parse(*args: object) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     command.add(parser.add_subparsers())
