@@ -18,7 +18,7 @@ from emotion_core.plots.sound_strip import MIN_WIDTH_PX, SECONDS, SoundReading, 
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.types import EmotionEstimate, Picture
-from emotion_core.vision.crop import crop_face
+from emotion_core.vision.crop import FER2013, crop_face
 from emotion_core.vision.draw import draw_estimates, placed
 from emotion_core.vision.trace import AffectTrace, AffectTraces
 
@@ -184,7 +184,8 @@ class Observer:
         saliency = None
         if self._network is not None:
             saliency = grad_cam(self._network, self._watched.faces[i : i + 1], probabilities.argmax(axis=1))[0]
-        crop = crop_face(image, face, 240, self._pipeline.detector.framing)
+        framing = self._watched.card.faces[0].framing or FER2013  # that of what the network saw, and explains
+        crop = crop_face(image, face, 240, self._pipeline.detector.framing, framing)
         return BranchReading(self._estimates[i], probabilities, output.branch_affect[i], crop, saliency)
 
 

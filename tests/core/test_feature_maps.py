@@ -86,3 +86,18 @@ def test_the_command_draws_it_for_any_model_with_its_weights(tiny_models, portra
     assert main([*command, "--branches"]) == 0
     assert explained.shape == cv2.imread(str(out)).shape == (720, 1280, 3)
     assert not np.array_equal(explained, cv2.imread(str(out)))
+
+
+def test_the_map_lies_on_what_the_network_saw(tiny_models, portrait):
+    """A network that frames faces more closely than FER2013 does is shown a closer picture."""
+    from emotion_core.plots.observer import Observer
+    from emotion_core.vision.crop import crop_face
+
+    observer = Observer(str(tiny_models["seven"]), "haar", stills=True, gradcam=True)
+    (estimate,) = observer.look(portrait, 0.0)
+    reading = observer._reading(portrait)
+    framing = model_card(tiny_models["seven"]).face.framing
+    unit = observer._pipeline.detector.framing
+    assert np.array_equal(reading.crop, crop_face(portrait, estimate.face, 240, unit, framing))
+    assert not np.array_equal(reading.crop, crop_face(portrait, estimate.face, 240, unit))
+    assert reading.saliency.shape == (1, 64, 64)
