@@ -116,7 +116,7 @@ def _spare_data(data: Path, out: Path) -> None:
     from emotion_core.store.outputs import Outputs
     from emotion_core.training.checkpoint import CHECKPOINT
 
-    names = [CHECKPOINT, "history.csv", "history.png", "model.safetensors", "model.json"]
+    names = [CHECKPOINT, "history.csv", "history.png", "embedding.png", "model.safetensors", "model.json"]
     there = [out / name for name in names if (out / name).exists()]
     if out / CHECKPOINT not in there:  # else all of it is from an earlier run, or refused as another one's
         outputs = Outputs(folders=[data])

@@ -158,6 +158,7 @@ class _Unfilled(TorchFunctionMode):
     """Within it the weights of new networks are not drawn: others follow, and memory that is not written costs none."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (torch.Tensor.uniform_, torch.Tensor.normal_):
-            return args[0]
+        drawing = getattr(func, "__module__", "") == nn.init.__name__
+        if drawing or func in (torch.Tensor.uniform_, torch.Tensor.normal_):
+            return args[0] if args else kwargs["tensor"]
         return func(*args, **(kwargs or {}))

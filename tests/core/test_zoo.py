@@ -18,6 +18,7 @@ pytest.importorskip("yaml")
 pytest.importorskip("tensorboard")
 provider = pytest.importorskip("pytorchcv.model_provider")
 
+from emotion_core.cli import main  # noqa: E402
 from emotion_core.cli.train import read_recipe  # noqa: E402
 from emotion_core.data.dataset import FaceSet  # noqa: E402
 from emotion_core.errors import EmotionError  # noqa: E402
@@ -391,3 +392,29 @@ def test_without_pytorchcv_it_is_named(monkeypatch):
     with pytest.raises(EmotionError, match="resnet34 comes from pytorchcv, which is not installed: pip install"):
         build(preset("resnet34"))
     build({**preset("googlenet"), "image_size": 32})
+
+
+def test_the_command_trains_from_imagenet_on_a_file_for_each_split(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 14), ("val", 7)):
+        rows = [f"{i % 7},{' '.join(map(str, rng.integers(0, 256, 2304)))}" for i in range(count)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["emotion,pixels", *rows]))
+    recipe = tmp_path / "recipes" / "rmn" / "small.yaml"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text("model: {type: residual_masking, image_size: 32, width: 2, colour: grey}\nbatch_size: 7\n")
+    source = build({"type": "residual_masking", "image_size": 32, "width": 2, "num_classes": 9}, seed=0)
+    state = {k: t for k, t in source.state_dict().items() if not k.startswith(("mask", "fc"))}
+    (tmp_path / "tv").mkdir()
+    torch.save({**state, "fc.weight": torch.zeros(9, 16), "fc.bias": torch.zeros(9)}, tmp_path / "tv" / "resnet.pth")
+    arguments = ["--model", recipe, "--dataset", "fer2013", "--data", tmp_path, "--out", tmp_path / "run",
+                 "--init", tmp_path / "tv" / "resnet.pth", "--epochs", 1, "--center-loss", 0.01]  # fmt: skip
+    assert main(["train", "classifier", *map(str, arguments)]) == 0
+    assert "7 faces of FER2013 PublicTest" in capsys.readouterr().out
+    _, card = load_network(tmp_path / "run" / "model.safetensors")
+    assert card.labels == FER2013 and card.face.framing.rule == "mean_side"
+    assert card.training["command"] == (
+        "emotion train classifier --model recipes/rmn/small.yaml --dataset fer2013 --data fer2013 --out run --epochs 1 "
+        "--center-loss 0.01 --init runs/tv/resnet.pth"
+    )
+    assert card.training["init"]["taken"].endswith("the classifier of 9 classes is left out, there are 7 here")
+    assert (tmp_path / "run" / "embedding.png").stat().st_size > 5000
