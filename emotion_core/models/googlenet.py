@@ -11,7 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-_STAGES = (
+_Block = tuple[str, int, int, tuple[int, int], tuple[int, int], int]
+_STAGES: tuple[tuple[_Block, ...], ...] = (
     (("3a", 192, 64, (96, 128), (16, 32), 32), ("3b", 256, 128, (128, 192), (32, 96), 64)),
     (
         ("4a", 480, 192, (96, 208), (16, 48), 64),
@@ -34,8 +35,8 @@ class GoogleNet(nn.Module):
         self.conv1 = _Conv(3, 64, 7, stride=2, padding=3)
         self.conv2 = _Conv(64, 64, 1)
         self.conv3 = _Conv(64, 192, 3, padding=1)
-        for name, *channels in (block for stage in _STAGES for block in stage):
-            self.add_module(f"inception{name}", _Inception(*channels))
+        for name, inputs, single, middle, large, pool in (block for stage in _STAGES for block in stage):
+            self.add_module(f"inception{name}", _Inception(inputs, single, middle, large, pool))
         self.dropout = nn.Dropout(0.2)
         self.fc = nn.Linear(_FEATURES, num_classes)
 

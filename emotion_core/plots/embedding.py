@@ -35,16 +35,16 @@ def plot_embedding(
     Raises:
         EmotionError: there are fewer than two samples or features, or the file cannot be written.
     """
-    features = np.asarray(features, np.float64)
-    if features.ndim != 2 or min(features.shape) < 2:
-        raise EmotionError(f"an embedding needs at least two samples of two features, got {features.shape}")
+    samples = np.asarray(features, np.float64)
+    if samples.ndim != 2 or min(samples.shape) < 2:
+        raise EmotionError(f"an embedding needs at least two samples of two features, got {samples.shape}")
     matplotlib_apart()
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    mean, axes_of_spread, shares = _two_axes(features)
-    points = (features - mean) @ axes_of_spread
+    mean, axes_of_spread, shares = _two_axes(samples)
+    points = (samples - mean) @ axes_of_spread
     figure = Figure(figsize=(8.5, 6.5), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -54,15 +54,22 @@ def plot_embedding(
         colour = colours(number if len(labels) <= 10 else number / (len(labels) - 1))
         chosen = points[classes == number]
         name = f"{label} ({len(chosen):,})"
-        axes.scatter(*chosen.T, s=size, color=colour, alpha=0.6, linewidths=0, label=name)
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=size, color=colour, alpha=0.6, linewidths=0, label=name)
     if centers is not None:
         places = (np.asarray(centers, np.float64) - mean) @ axes_of_spread
-        axes.scatter(*places.T, s=110, marker="X", color="black", edgecolors="white", label="centre", zorder=3)
+        axes.scatter(
+            places[:, 0], places[:, 1], s=110, marker="X", color="black", edgecolors="white", label="centre", zorder=3
+        )
     if len(labels) <= _NAMED:
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=(40 / size) ** 0.5)
-    for name, share, setter in zip(("first", "second"), shares, (axes.set_xlabel, axes.set_ylabel), strict=True):
-        whole = features.shape[1] == 2
-        setter(f"{name} feature" if whole else f"{name} principal axis, {100 * share:.0f} % of the spread")
+        legend = axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        for handle in legend.legend_handles:
+            handle.set_sizes([60])  # type: ignore[union-attr]  # points of a scatter have sizes
+    names = [
+        f"{name} feature" if samples.shape[1] == 2 else f"{name} principal axis, {100 * share:.0f} % of the spread"
+        for name, share in zip(("first", "second"), shares, strict=True)
+    ]
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
     axes.set_title(title or "Features of the network's last layer", loc="left")
     axes.set_aspect("equal", adjustable="datalim")
     axes.spines[["top", "right"]].set_visible(False)

@@ -69,7 +69,7 @@ class ClassifierTask(Task):
     """
 
     name = "classifier"
-    columns = ("epoch", "lr", "train_loss", "valid_loss", "valid_accuracy", "macro_f1", "seconds")
+    columns: tuple[str, ...] = ("epoch", "lr", "train_loss", "valid_loss", "valid_accuracy", "macro_f1", "seconds")
 
     def __init__(
         self,
@@ -194,7 +194,7 @@ class ClassifierTask(Task):
         """Cross-entropy, summed over the members of an ensemble, and the distance to the centres of the classes;
         samples of heavier classes count the more."""
         assert batch.weights is not None
-        drawn = 0.0
+        drawn: Tensor | float = 0.0
         if self.centers is not None:
             assert self._processes is not None
             output, features = output
