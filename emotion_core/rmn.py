@@ -111,10 +111,10 @@ class RMN:
         """
         image = _picture(frame)
         found = self._find(image, frame)
-        if not found or self.face_detector is None:
+        if not found:
             return []
         faces = [face for face, _ in found]
-        output = self.emo_model(*crop_inputs(image, faces, self._inputs, self.face_detector.framing, self._align))
+        output = self.emo_model(*crop_inputs(image, faces, self._inputs, self._searching.framing, self._align))
         results = []
         for (_, box), (label, proba, each) in zip(found, self._tell(output), strict=True):
             results.append({**box, "emo_label": label, "emo_proba": proba, "proba_list": each})
@@ -163,14 +163,18 @@ class RMN:
             finally:
                 window.close()
 
-    def _find(self, image: Picture, frame: NDArray[Any]) -> list[tuple[Face, dict[str, int]]]:
-        """Faces in pixels of the image, and their boxes in those of the frame, of which it may be a smaller copy."""
+    @property
+    def _searching(self) -> FaceDetector:
         if self.face_detector is None:
             raise EmotionError("this RMN was made with face_detector=False: give it faces that are cut out already")
+        return self.face_detector
+
+    def _find(self, image: Picture, frame: NDArray[Any]) -> list[tuple[Face, dict[str, int]]]:
+        """Faces in pixels of the image, and their boxes in those of the frame, of which it may be a smaller copy."""
         height, width = image.shape[:2]
         across, down = frame.shape[1] / width, frame.shape[0] / height
         found = []
-        for face in self.face_detector.detect(image):
+        for face in self._searching.detect(image):
             x, y, wide, high = _square(face.box).clamped(width, height)
             if wide and high:
                 left, top, right, bottom = x * across, y * down, (x + wide) * across, (y + high) * down

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from emotion_core.evaluation.results import card_results
     from emotion_core.runtime.ensemble import EnsembleOutput
     from emotion_core.runtime.model_ensemble import ModelEnsemble
-    from emotion_core.store.ensemble import EnsembleCard, new_member
+    from emotion_core.store.ensemble import EnsembleCard, describe_ensemble, new_member
     from emotion_core.store.outputs import Outputs, model_files
 
     _check(args)
@@ -61,13 +61,17 @@ def run(args: argparse.Namespace) -> int:
     if args.data:
         data = open_dataset(args.dataset, args.data, args.split)
         output = _run(ensemble, data)
+        described = ensemble.card
         if args.choose:
-            chosen = _choose(output, data, ensemble.card.labels, args.most)
+            chosen = _choose(output, data, described.labels, args.most)
             output = EnsembleOutput(output.branch_probabilities[:, chosen], output.branch_affect[:, chosen])
             how = {"dataset": args.dataset, "split": args.split, "among": list(args.models)}
             card = replace(card, members=tuple(members[i] for i in chosen), chosen=how)
-        results = evaluate_protocols(output, data, ensemble.card.labels)
-        entries = card_results(results, ensemble.card, args.dataset, args.split)
+            described = replace(
+                describe_ensemble(card, [ensemble.members[i].card for i in chosen]), labels=described.labels
+            )
+        results = evaluate_protocols(output, data, described.labels)
+        entries = card_results(results, described, args.dataset, args.split)
         card = replace(
             card, results=tuple(entry | ({"chosen_on_it": True} if args.choose else {}) for entry in entries)
         )

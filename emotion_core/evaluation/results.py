@@ -13,6 +13,9 @@ from emotion_core.runtime.processor import describe_cpu
 from emotion_core.store.card import ModelCard
 from emotion_core.store.ensemble import ENSEMBLE
 
+_FACES = {"ferplus": "fer2013"}
+"""Datasets with the faces of another one, in the same splits, and labels of their own."""
+
 
 def card_results(
     results: Mapping[str, CategoryResult],
@@ -75,9 +78,10 @@ def parts_of(card: ModelCard) -> str:
 
 
 def chosen_here(card: ModelCard, dataset: str, split: str) -> bool:
-    """Whether the members of an ensemble were chosen on these data, so that figures of them flatter it."""
+    """Whether the members of an ensemble were chosen on these faces, so that figures of them flatter it."""
     chosen = card.training.get("chosen") or {}
-    return (chosen.get("dataset"), chosen.get("split")) == (dataset, split)
+    before = str(chosen.get("dataset", ""))
+    return _FACES.get(before, before) == _FACES.get(dataset, dataset) and chosen.get("split") == split
 
 
 def protocol_text(result: CategoryResult, protocol: str, parts: str = "branches") -> str:

@@ -188,6 +188,19 @@ def test_members_are_chosen_on_validation_data_and_the_card_says_so(models, pixe
     assert "chosen_on_it" not in (other := json.loads(capsys.readouterr().out)) and other["n"] == 20
 
 
+def test_faces_of_another_dataset_are_known_to_be_the_same(models, tmp_path):
+    from emotion_core.evaluation.results import chosen_here
+    from emotion_core.store.ensemble import model_card
+
+    path = tmp_path / "chosen.json"
+    how = {"dataset": "ferplus", "split": "valid"}
+    EnsembleCard("chosen", (new_member(models["small"], path),), how).write(path)
+    card = model_card(path)
+    told = [chosen_here(card, *where) for where in (("ferplus", "valid"), ("fer2013", "valid"), ("fer2013", "test"))]
+    assert told == [True, True, False]
+    assert not chosen_here(card, "affectnet", "valid") and not chosen_here(model_card(models["small"]), "", "")
+
+
 def test_members_are_told_alone_and_together(both, pixels, capsys):
     assert main(["eval", "--model", str(both), "--dataset", "fer2013", "--data", str(pixels), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
