@@ -1,9 +1,11 @@
 """Files that are whole or absent, and outputs that are tried before the work."""
 
+import hashlib
 import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from emotion_core.store.files import (
     is_file,
     prepare_folder,
     prepare_output,
+    sha256,
     user_path,
 )
 
@@ -213,3 +216,15 @@ def test_where_nobody_may_look_is_no_file(tmp_path, monkeypatch):
     assert not is_file(tmp_path / ("n" * 5000))
     monkeypatch.setattr(Path, "stat", lambda self: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     assert not is_file(tmp_path / "a")
+
+
+def test_hashing_holds_a_piece_of_the_file_at_a_time(tmp_path):
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(48 << 20)
+    tracemalloc.start()
+    digest = sha256(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert digest == hashlib.sha256(bytes(48 << 20)).hexdigest()
+    assert peak < 4 << 20
