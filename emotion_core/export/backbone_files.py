@@ -58,13 +58,13 @@ def load_residual_masking(path: str | Path, image_size: int = 224) -> ResidualMa
 
 @dataclass(frozen=True)
 class Taken:
-    """What a network took over: the number of layers, and why the classifier was left out; empty when it was not."""
+    """What a network took over: the number of layers, and what became of the classifier."""
 
     layers: int
-    left_out: str = ""
+    classifier: str
 
     def __str__(self) -> str:
-        return f"{self.layers} layers taken over{'; ' if self.left_out else ''}{self.left_out}"
+        return f"{self.layers} layers taken over; {self.classifier}"
 
 
 def start_from_backbone(model: nn.Module, path: str | Path) -> Taken:
@@ -86,21 +86,21 @@ def start_from_backbone(model: nn.Module, path: str | Path) -> Taken:
     given = _layers({name: tensor for name, tensor in found.items() if not name.startswith(_AUXILIARY)})
     network = model.network if isinstance(model, ZooNetwork) else model
     wanted = _layers(network.state_dict())
-    if set(wanted) != set(given) and isinstance(model, ResidualMasking):
+    if not any(name.startswith("mask") for name in given):
         wanted = {name: layer for name, layer in wanted.items() if not name.startswith("mask")}
     pairs = _pairs(given, wanted, path)
-    head = next(reversed(wanted)) if "fc.1" not in wanted else "fc.1"
-    taken, left_out = {}, ""
+    head = "fc.1" if "fc.1" in wanted else next(reversed(wanted))
+    taken, classes = {}, model.config.num_classes
+    classifier = f"its {classes} classes are taken for those here, in their order"
     for here, there in pairs.items():
-        if here == head and given[there]["weight"].shape != wanted[here]["weight"].shape:
-            classes = (len(given[there]["weight"]), len(wanted[here]["weight"]))
-            left_out = f"the classifier of {classes[0]} classes is left out, there are {classes[1]} here"
+        if here == head and (count := _classes(given[there], wanted[here])) != classes:
+            classifier = f"the classifier of {count} classes is left out, there are {classes} here"
             continue
         _compare(given[there], wanted[here], f"{path} holds another network: its {there} does not fit {here}")
         taken[here] = given[there]
     values = {f"{layer}.{leaf}": tensor for layer, leaves in taken.items() for leaf, tensor in leaves.items()}
     network.load_state_dict(values, strict=False)
-    return Taken(len(taken), left_out)
+    return Taken(len(taken), classifier)
 
 
 def _layers(state: Mapping[str, Tensor]) -> _Layers:
@@ -123,6 +123,12 @@ def _pairs(given: _Layers, wanted: _Layers, path: str | Path) -> dict[str, str]:
             f"expected {len(wanted)} such as {_in_short(wanted)}"
         )
     return dict(zip(wanted, given, strict=True))
+
+
+def _classes(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> int:
+    """How many classes a classifier knows; those wanted, when it is no classifier of the same features."""
+    shape, own = (tuple(layer["weight"].shape) if "weight" in layer else () for layer in (given, wanted))
+    return shape[0] if len(shape) == 2 and shape[1:] == own[1:] else own[0]
 
 
 def _compare(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], problem: str) -> None:

@@ -250,7 +250,7 @@ def test_imagenet_weights_of_torchvision(name, tmp_path):
     values = save(path, LAYOUTS[name]())
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     taken = start_from_backbone(model, path)
-    assert taken.left_out == "the classifier of 1000 classes is left out, there are 7 here"
+    assert taken.classifier == "the classifier of 1000 classes is left out, there are 7 here"
     state = model.state_dict()
     found = {}
     for key, tensor in state.items():
@@ -330,6 +330,9 @@ def test_weights_of_another_network_are_one_clear_error(tmp_path):
     save(path, ((n, (*s[:-1], 5) if n == "layer2.1.conv1.weight" else s) for n, s in resnet((3, 4, 6, 3), False)))
     with pytest.raises(EmotionError, match=r"its layer2\.1\.conv1 does not fit features\.stage2\.unit2\.body\.conv1"):
         start_from_backbone(model, path)
+    torch.save({f"{n}.running_mean": torch.zeros(1) for n in "abcdefgh"[:3]}, path)
+    with pytest.raises(EmotionError, match="holds another network: 3 layers such as a, b, c, expected 73"):
+        start_from_backbone(model, path)
     esr = build(preset("esr4_ckplus"))
     with pytest.raises(EmotionError, match=r"cannot be the start: Esr starts from a model\.safetensors"):
         start_from_backbone(esr, path)
@@ -357,6 +360,9 @@ def test_a_training_starts_from_imagenet_and_from_other_classes(tmp_path, caplog
     for name, tensor in state.items():
         assert torch.equal(task.model.state_dict()[name], tensor)
     assert torch.equal(other.model.mask2.conv1.conv1.weight, source.mask2.conv1.conv1.weight)
+    torch.save({"net": build({**network, "num_classes": 4}, seed=4).state_dict()}, tmp_path / "authors")
+    authors = ClassifierTask(config, *faces, init=tmp_path / "authors")
+    assert authors.init["taken"].endswith("its 4 classes are taken for those here, in their order")
     assert task.fingerprint()["starting weights"] != other.fingerprint()["starting weights"]
 
 
