@@ -18,8 +18,9 @@ from emotion_core.vision.palette import bgr
 from emotion_ros.base import qos
 from emotion_ros.facial_node import FacialNode
 from emotion_ros.messages import images
+from emotion_ros.views import overlay
 from emotion_ros.views.overlay import Overlay, OverlayConfig
-from emotion_ros.views.view import Seen, overlay
+from emotion_ros.views.view import Seen
 
 pytestmark = pytest.mark.ros
 
