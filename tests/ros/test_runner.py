@@ -17,7 +17,7 @@ from ament_index_python.packages import get_package_prefix
 import emotion_ros.__main__ as entry
 
 FOLDER = Path(get_package_prefix("emotion_perception")) / "lib" / "emotion_perception"
-NAMES = ["facial", "recorder", "source"]
+NAMES = ["audiovisual", "bag_player", "bag_recorder", "facial", "recorder", "source"]
 
 pytestmark = pytest.mark.ros
 
@@ -97,7 +97,14 @@ def test_help_is_printed_and_nothing_is_started(launch: Any, name: str) -> None:
     code, printed, errors = end(launch(FOLDER / name, "--help"))
     assert (code, errors) == (0, "")
     assert printed.startswith(f"usage: {name.removesuffix('_node')} ")
-    wanted = {"facial": "stale_warn_s (2.0; 0.1 to 3600)", "recorder": "duration_s (0.0; ", "source": "rate_hz"}
+    wanted = {
+        "audiovisual": "audio_type (chunk; chunk, ",
+        "bag_player": "wait_for_subscriber (",
+        "bag_recorder": "keep_free_mb (",
+        "facial": "stale_warn_s (2.0; 0.1 to 3600)",
+        "recorder": "duration_s (0.0; ",
+        "source": "rate_hz",
+    }
     assert wanted[name.removesuffix("_node")] in printed
 
 
@@ -106,8 +113,9 @@ def test_the_command_line_passes_help_on(launch: Any) -> None:
     processes = [launch(*emotion, *words) for words in (["facial", "--help"], ["--help"], ["nobody"], [])]
     (code, printed, _), general, unknown, none = map(end, processes)
     assert code == 0 and printed.startswith("usage: facial ") and "image_transport (raw; raw, compressed)" in printed
-    assert general[0] == 0 and general[1].startswith("usage: emotion node") and "facial, recorder, source" in general[1]
-    assert unknown[0] == 2 and "one of facial, recorder, source, got 'nobody'" in unknown[2]
+    assert general[0] == 0 and general[1].startswith("usage: emotion node")
+    assert ", ".join(NAMES) in " ".join(general[1].split())
+    assert unknown[0] == 2 and f"one of {', '.join(NAMES)}, got 'nobody'" in unknown[2]
     assert none[0] == 2 and "got none" in none[2]
 
 
