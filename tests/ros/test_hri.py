@@ -17,10 +17,10 @@ import pytest
 from emotion_core.errors import EmotionError
 from emotion_core.types import Box
 from emotion_ros.facial_node import FacialNode
+from emotion_ros.views import hri_faces
 from emotion_ros.views.detections import refuse_old
 from emotion_ros.views.hri import EXPRESSIONS
 from emotion_ros.views.hri_faces import HELD_IMAGES, HriFaces, to_face
-from emotion_ros.views.view import hri_faces
 
 pytestmark = pytest.mark.ros
 ROOT = Path(__file__).resolve().parents[2]
