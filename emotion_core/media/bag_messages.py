@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_core.audio.formats import FORMATS
+from emotion_core.audio.formats import encode
 from emotion_core.audio.messages import CHUNK
 from emotion_core.errors import EmotionError
 from emotion_core.media.bag_types import PACKAGE
-from emotion_core.types import Box, EmotionEstimate, Face, Picture
+from emotion_core.media.estimates import estimate_of
+from emotion_core.types import EmotionEstimate, Picture
 
 ESTIMATES = f"{PACKAGE}/EmotionEstimates"
 _QUALITY = 90
-_ENCODINGS = {"u1": "U8", "i2": "S16LE", "i4": "S32LE", "f4": "F32LE"}
 
 
 class Messages:
@@ -51,11 +51,8 @@ class Messages:
 
     def sound(self, samples: NDArray[Any], rate_hz: int, header: Any) -> Any:
         """An AudioChunk of (n, channels) samples; those of a type that it does not know become float32."""
-        kind = f"{samples.dtype.kind}{samples.dtype.itemsize}"
-        if kind not in _ENCODINGS:
-            samples, kind = samples.astype(np.float32), "f4"
-        encoding = _ENCODINGS[kind]
-        data = np.frombuffer(samples.astype(FORMATS[encoding]).tobytes(), np.uint8)
+        encoding, content = encode(samples)
+        data = np.frombuffer(content, np.uint8)
         return self._types[CHUNK](header, rate_hz, samples.shape[1], encoding, data)
 
     def estimates(self, estimates: Sequence[EmotionEstimate], header: Any, width: int, height: int) -> Any:
@@ -94,24 +91,3 @@ def estimates_of(message: Any) -> list[EmotionEstimate]:
         return [estimate_of(item) for item in message.estimates]
     except (ValueError, AttributeError) as error:
         raise EmotionError(f"expected estimates, got a message with {error}") from None
-
-
-def estimate_of(item: Any) -> EmotionEstimate:
-    """What an EmotionEstimate says, of ROS or of a bag; raises ValueError where that makes no sense."""
-    roi, stamp = item.roi, item.header.stamp
-    face = None
-    if roi.width and roi.height:
-        box = Box(roi.x_offset, roi.y_offset, roi.width, roi.height)
-        face = Face(box, min(1.0, max(0.0, float(item.detection_score))))
-    return EmotionEstimate(
-        stamp_s=stamp.sec + stamp.nanosec / 1_000_000_000,
-        labels=tuple(item.labels),
-        probabilities=tuple(float(p) for p in item.probabilities),
-        valence=float(item.valence),
-        arousal=float(item.arousal),
-        face=face,
-        track_id=item.track_id,
-        model=item.model,
-        modalities=int(item.modalities),
-        label=item.label,
-    )

@@ -10,7 +10,7 @@ from emotion_perception.msg import EmotionEstimate, EmotionEstimates
 from std_msgs.msg import Header
 
 from emotion_core import types
-from emotion_core.media.bag_messages import estimate_of
+from emotion_core.media.estimates import estimate_of
 
 _NANOSECONDS = 1_000_000_000
 

@@ -17,7 +17,6 @@ from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.pipeline.facial import FacialPipeline
 from emotion_core.types import Picture
 from emotion_core.vision.detect import shrink
-from emotion_core.vision.draw import draw_estimates, placed
 from emotion_core.vision.trace import TRACE_S, AffectTraces
 from emotion_ros.base import qos
 from emotion_ros.base.latest import Counts, LatestWorker
@@ -136,6 +135,8 @@ class Overlay:
         if self._heat is not None:
             canvas = self._heat(canvas, factor, seen)
         traces = self._traces.points(seen.estimates, stamp_s)
+        from emotion_core.vision.draw import draw_estimates, placed  # only for those who look
+
         return draw_estimates(canvas, placed(seen.estimates, factor, (0, 0)), status, traces=traces)
 
     def _ground(self, seen: Seen, stamp_s: float) -> tuple[Picture, str]:

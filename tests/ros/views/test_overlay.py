@@ -14,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from emotion_core.errors import EmotionError
 from emotion_core.plots import explainer
+from emotion_core.vision import draw
 from emotion_core.vision.palette import bgr
 from emotion_ros.base import qos
 from emotion_ros.facial_node import FacialNode
@@ -75,7 +76,7 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             self.gate.set()
             self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
-    found, original = Drawings(), overlay.draw_estimates
+    found, original = Drawings(), draw.draw_estimates
 
     def spy(*args: Any, **kwargs: Any) -> Any:
         found.calls.append((args, kwargs))
@@ -83,7 +84,7 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         assert found.gate.wait(60)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(overlay, "draw_estimates", spy)
+    monkeypatch.setattr(draw, "draw_estimates", spy)
     yield found
     found.gate.set()
 
@@ -230,7 +231,7 @@ def test_a_defect_is_told_and_the_next_picture_is_drawn(
     node = make()
     viewer.look(node)
     with monkeypatch.context() as patch:
-        patch.setattr(overlay, "draw_estimates", lambda *args, **kwargs: 1 / 0)
+        patch.setattr(draw, "draw_estimates", lambda *args, **kwargs: 1 / 0)
         node.see(grey, [estimate()], 1)
         assert viewer.spin(lambda: node.view.counts.rejected == 1)
     node.see(grey, [estimate()], 2)
