@@ -7,6 +7,7 @@ import json
 import logging
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emotion_core.cli.train_audiovisual import add_audiovisual
 from emotion_core.cli.train_fusion import add_fusion
@@ -25,8 +26,11 @@ from emotion_core.cli.train_options import (
     train,
 )
 from emotion_core.cli.train_voice import add_voice
-from emotion_core.data.registry import DATASETS
+from emotion_core.data.registry import DATASETS, open_fold
 from emotion_core.errors import EmotionError
+
+if TYPE_CHECKING:
+    from emotion_core.training.loop import Loop
 
 LOOP = ("ema_decay", "clip_norm", "patience", "seed")
 MODEL = ("branches", "width", "dropout")
@@ -92,6 +96,13 @@ def _add_classifier(learners: argparse._SubParsersAction) -> None:
     classifier.add_argument("--dataset", choices=DATASETS, default="folder", help="default: %(default)s")
     classifier.add_argument("--data", required=True, metavar="DIR", help="folder with the dataset")
     classifier.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    classifier.add_argument(
+        "--fold",
+        type=int,
+        metavar="K",
+        help="learn from all folds of the dataset but this one, counted from 1, and validate on it; see `emotion eval "
+        "--folds`",
+    )
     add_numbers(classifier, CLASSIFIER)
     classifier.add_argument("--optimizer", choices=("sgd", "adamw", "radam"), help="default: sgd")
     classifier.add_argument("--schedule", choices=("cosine", "step", "plateau", "constant"), help="default: cosine")
@@ -188,16 +199,25 @@ def run_classifier(args: argparse.Namespace) -> int:
     is_recipe = Path(args.model).suffix in (".yaml", ".yml")
     settings = read_recipe(args.model) if is_recipe else {"model": args.model}
     config = ClassifierConfig.from_dict({**settings, **given(args, options)})
-    learned, valid = open_splits(args.dataset, args.data)
+    if args.fold is None:
+        learned, valid = open_splits(args.dataset, args.data)
+    else:
+        learned, valid = open_fold(args.dataset, args.data, args.fold)
     model = _recipe_name(Path(args.model)) if is_recipe else args.model
     words = ["classifier", "--model", model, "--dataset", args.dataset, "--data", args.dataset, "--out", "run"]
     kind = DATASETS[args.dataset]
+    part = kind.splits["train"] if args.fold is None else f"all folds but {args.fold}"
     about = {
-        "data": f"{kind.title} {kind.splits['train']}, {len(learned)} faces",
-        "command": command(words, args, options[:-1]),
+        "data": f"{kind.title} {part}, {len(learned)} faces",
+        "command": command(words, args, (*options[:-1], "fold")),
     }
     task = ClassifierTask(config, learned, valid, args.init, args.teachers)
-    return train(args, task, lambda loop: write_result(loop, args.name, about, args.licence, args.dataset, args.half))
+    split = "valid" if args.fold is None else f"fold {args.fold}"
+
+    def write(loop: Loop) -> Path:
+        return write_result(loop, args.name, about, args.licence, args.dataset, args.half, split)
+
+    return train(args, task, write)
 
 
 def _recipe_name(path: Path) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
 from emotion_core.store.card import FACE, Input
 from emotion_core.vision.crop import fit_faces
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class FaceDataset(ABC):
@@ -104,3 +107,23 @@ class FaceSet(FaceDataset):
     def face(self, index: int) -> NDArray[np.uint8]:
         """One face."""
         return self.faces[index]
+
+    def taken(self, indices: NDArray[np.integer[Any]]) -> Self:
+        """Some of the faces, in the order of the indices."""
+        changed = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, np.ndarray):
+                changed[item.name] = value[indices]
+        return replace(self, **changed, names=tuple(self.names[index] for index in indices))
+
+    def joined(self, other: Self) -> Self:
+        """These faces, then those; raises EmotionError when their labels differ."""
+        if self.labels != other.labels:
+            raise EmotionError(f"faces of other labels cannot be joined: {self.labels} and {other.labels}")
+        changed = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, np.ndarray):
+                changed[item.name] = np.concatenate([value, getattr(other, item.name)])
+        return replace(self, **changed, names=self.names + other.names)

@@ -14,6 +14,8 @@ SPLITS = ("train", "valid", "test")
 
 Open = Callable[[Path, str], FaceDataset]
 """Takes the folder (or file) and one of SPLITS."""
+OpenFold = Callable[[Path, int], tuple[FaceDataset, FaceDataset]]
+"""Takes the folder and a fold, counted from 1; gives the faces to learn from, and those of the fold."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class DatasetKind:
         open: reads one split with its classes; the labels come with the faces.
         open_affect: reads one split with valence and arousal, where somebody has annotated them.
         splits: what the publishers call their splits, by ours; one that is missing does not exist.
+        open_fold: parts what may be learned from and chosen by into folds, where such are fixed.
     """
 
     name: str
@@ -33,12 +36,19 @@ class DatasetKind:
     open: Open
     open_affect: Open | None = None
     splits: Mapping[str, str] = field(default_factory=lambda: {split: split for split in SPLITS})
+    open_fold: OpenFold | None = None
 
 
 def _ferplus(root: Path, split: str) -> FaceDataset:
     from emotion_core.data.ferplus import load_ferplus
 
     return load_ferplus(root, split)
+
+
+def _ferplus_fold(root: Path, fold: int) -> tuple[FaceDataset, FaceDataset]:
+    from emotion_core.data.ferplus_folds import load_fold
+
+    return load_fold(root, fold)
 
 
 def _fer2013(root: Path, split: str) -> FaceDataset:
@@ -86,7 +96,7 @@ _USAGES = {"train": "Training", "valid": "PublicTest", "test": "PrivateTest"}
 DATASETS: dict[str, DatasetKind] = {
     kind.name: kind
     for kind in (
-        DatasetKind("ferplus", "FER+", _ferplus, splits=_USAGES),
+        DatasetKind("ferplus", "FER+", _ferplus, splits=_USAGES, open_fold=_ferplus_fold),
         DatasetKind("fer2013", "FER2013", _fer2013, splits=_USAGES),
         DatasetKind(
             "affectnet", "AffectNet", _affectnet, _affectnet_affect, {"train": "Training", "valid": "Validation"}
@@ -97,6 +107,19 @@ DATASETS: dict[str, DatasetKind] = {
 }
 """All datasets by name: FER+, FER2013, AffectNet (the folders that `emotion prepare affectnet` writes), ImageNet (to
 start from), and 'folder' (``root/SPLIT/CLASS/picture``, or ``root/CLASS/picture`` for a set without splits)."""
+
+
+def open_fold(name: str, root: str | Path, fold: int) -> tuple[FaceDataset, FaceDataset]:
+    """Faces to learn from, and those of one fold, counted from 1; see ``open_dataset``.
+
+    Raises:
+        EmotionError: the dataset has no fixed folds, or not so many; or see ``open_dataset``.
+    """
+    kind = DATASETS.get(name)
+    if kind is None or kind.open_fold is None:
+        having = ", ".join(other.name for other in DATASETS.values() if other.open_fold is not None)
+        raise EmotionError(f"{name} has no fixed folds: only {having} does")
+    return kind.open_fold(Path(root), fold)
 
 
 def register_dataset(kind: DatasetKind) -> DatasetKind:

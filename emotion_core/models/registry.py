@@ -29,6 +29,7 @@ _BUILT_IN = {
     "voice": "emotion_core.models.voice",
     "residual_masking": "emotion_core.models.residual_masking",
     "zoo": "emotion_core.models.zoo",
+    "face_resnet": "emotion_core.models.face_resnet",
 }
 """Module of each architecture; its ARCHITECTURE is read when somebody asks, since it imports torch."""
 

@@ -28,6 +28,7 @@ from emotion_core.evaluation.evaluate import evaluate_protocols, run_network
 from emotion_core.evaluation.metrics import classification
 from emotion_core.evaluation.results import card_results
 from emotion_core.export.torch_network import TorchNetwork
+from emotion_core.models.face_resnet import FaceResnet
 from emotion_core.models.registry import build
 from emotion_core.plots.embedding import plot_embedding
 from emotion_core.store.card import FACE, ModelCard
@@ -42,10 +43,13 @@ from emotion_core.training.loop import Loop
 from emotion_core.training.network_input import NetworkInput, distributions
 from emotion_core.training.result import write_network
 from emotion_core.training.schedules import warm_cosine
+from emotion_core.training.statistics import settle
 from emotion_core.training.task import Batch, Clock, Measured, Schedule, Stage, Task
 from emotion_core.training.teachers import Teachers
 from emotion_core.training.trained import class_logits, class_probabilities, load_any_start
 
+SETTLING = 512
+"""Samples by which layers without statistics of their own get them."""
 EMBEDDING = "embedding.png"
 """Where the features of the validation data lie, written when they were drawn to centres."""
 
@@ -87,13 +91,14 @@ class ClassifierTask(Task):
         self.input = only_input(self.model)
         self.labels: tuple[str, ...] = tuple(train.labels)
         self.init: dict[str, Any] = {}
-        self._start = "random"
+        self._start, settled = "random", True
         if init is not None:
             start = load_any_start(init, self.model, self.labels)
             if isinstance(start, ModelCard):
                 self.init, self.labels = start.training, tuple(start.labels)
             else:
                 self.init = {"weights": Path(init).name, "taken": start}
+                settled = not isinstance(self.model, FaceResnet)
             self._start = of_weights(self.model.state_dict())
         channels_last(self.model)
         self.data = train, valid
@@ -104,6 +109,8 @@ class ClassifierTask(Task):
         order = order_of(valid.labels, self.labels, "the validation data", "the training data")
         self._truth = np.argsort(order)[classes_of(valid)]
         self.train, self.valid = (self._network_input(data) for data in (train, valid))
+        if not settled:
+            settle(self.model, torch.stack([self.train[i][0] for i in range(min(len(train), SETTLING))]))
         self.teachers = Teachers(teachers)
         self.taught: list[dict[str, Any]] = []
         self._class_weights = self._weights()
@@ -323,7 +330,13 @@ class _Epoch:
 
 
 def write_result(
-    loop: Loop, name: str, about: Mapping[str, Any], licence: str, dataset: str = "", half: bool = False
+    loop: Loop,
+    name: str,
+    about: Mapping[str, Any],
+    licence: str,
+    dataset: str = "",
+    half: bool = False,
+    split: str = "valid",
 ) -> Path:
     """Write the network of a finished training as ``model.safetensors`` with its card; returns the path.
 
@@ -332,12 +345,13 @@ def write_result(
         licence: of the weights.
         dataset: name in the registry of what was validated on, by whose protocols the card then tells the accuracy.
         half: store the weights as float16.
+        split: of that dataset, as the card tells it.
     """
     task = loop.task
     assert isinstance(task, ClassifierTask)
 
     def measure(card: ModelCard) -> list[dict[str, Any]]:
-        return _results(task, loop.model, card, dataset)
+        return _results(task, loop.model, card, dataset, split)
 
     path = write_network(loop, name, task.labels, licence, about, measure, half, task.init, task.taught)[0]
     if task.centers is not None:
@@ -346,12 +360,14 @@ def write_result(
     return path
 
 
-def _results(task: ClassifierTask, model: nn.Module, card: ModelCard, dataset: str) -> list[dict[str, Any]]:
+def _results(
+    task: ClassifierTask, model: nn.Module, card: ModelCard, dataset: str, split: str
+) -> list[dict[str, Any]]:
     """What the card tells of the validation."""
     valid, top = task.data[1], task.config.top_k
     if dataset and isinstance(valid, FaceDataset):
         measured = evaluate_protocols(run_network(TorchNetwork(model), valid, task.input), valid, task.labels)
-        results = card_results(measured, card, dataset, "valid")
+        results = card_results(measured, card, dataset, split)
         if top:
             among = round(task.measure(0, model).columns[task.top_column], 2)
             results = [{**entry, f"top{top}_accuracy": among} for entry in results]

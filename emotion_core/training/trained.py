@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from emotion_core.errors import EmotionError
 from emotion_core.export.backbone_files import BACKBONES, start_from_backbone
+from emotion_core.export.face_recognition_files import start_from_face_recognition
 from emotion_core.export.weights import load_network
+from emotion_core.models.face_resnet import FaceResnet
 from emotion_core.models.registry import entry_of, inputs_of, named_outputs, outputs_of
 from emotion_core.store.card import LOGITS, Input, ModelCard
 from emotion_core.store.metadata import read_card
@@ -26,7 +28,8 @@ def load_any_start(path: str | Path, model: nn.Module, labels: Sequence[str]) ->
 
     Args:
         path: a ``.safetensors`` of this library, which may know other classes, see ``start_by_labels``; for networks of
-            the zoo also other people's weights, see ``export.backbone_files``.
+            the zoo also other people's weights, see ``export.backbone_files``; for a face_resnet also the published
+            face recognition weights, see ``export.face_recognition_files``.
         labels: of the network where the file does not know the same ones.
 
     Returns:
@@ -45,7 +48,10 @@ def load_any_start(path: str | Path, model: nn.Module, labels: Sequence[str]) ->
             return start_by_labels(path, model, labels)
         if same or not isinstance(model, BACKBONES):
             return load_start(path, model)
-    taken = start_from_backbone(model, path)
+    if isinstance(model, FaceResnet):
+        taken: Any = start_from_face_recognition(model, path)
+    else:
+        taken = start_from_backbone(model, path)
     log.info("%s: %s", path, taken)
     return str(taken)
 
