@@ -1,9 +1,10 @@
 """The folds of FER+: which faces show one photo, and the table that keeps them together.
 
-Protocol: Training and PublicTest; two faces are one photo when their 16 x 16 shrinks correlate, mirrored or not, or when
-the bundled network of the first release sees nearly the same in both; see emotion_core/data/near_duplicates.py. Groups
-are dealt out to five folds in the order of FER2013. Printed: how many faces have such a relative, and how many of
-PublicTest have one in Training. The table in the package was made by this from `esr_compact` of that release (bfloat16).
+Protocol: Training and PublicTest; two faces are one photo when their 16 x 16 shrinks correlate, mirrored or not, or
+when the bundled network of the first release sees nearly the same in both; see
+emotion_core.training.near_duplicates.py. Groups are dealt out to five folds in the order of FER2013. Printed: how many
+faces have such a relative, and how many of PublicTest have one in Training. The table in the package was made by this
+from `esr_compact` of that release (bfloat16).
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from torch import Tensor, nn
 
 from emotion_core.data.ferplus import load_ferplus
 from emotion_core.data.ferplus_folds import COUNT, TABLE, write_table
-from emotion_core.data.near_duplicates import folds_of, near_duplicates
 from emotion_core.export.weights import load_network
 from emotion_core.training.cpu import channels_last, in_layout
+from emotion_core.training.near_duplicates import folds_of, near_duplicates
 
 ROOT = Path(__file__).resolve().parent.parent
 

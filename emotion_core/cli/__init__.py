@@ -71,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         run,
         train,
         video,
+        yardstick,
     )
 
     parser = _Parser(
@@ -92,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
         video,
         annotate,
         eval,
+        yardstick,
         ensemble,
         prepare,
         train,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
 from emotion_core.store.card import FACE, Input
-from emotion_core.vision.crop import fit_faces
+from emotion_core.vision.crop import check_faces, fit_faces
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -91,6 +91,9 @@ class FaceSet(FaceDataset):
         classes: (N,) int64, index of each face's label.
         names: file name of each face.
         labels: names of the columns of ``distributions``.
+
+    Raises:
+        EmotionError: these do not belong together.
     """
 
     faces: NDArray[np.uint8]
@@ -98,6 +101,22 @@ class FaceSet(FaceDataset):
     classes: NDArray[np.int64]
     names: tuple[str, ...]
     labels: tuple[str, ...] = AFFECTNET
+
+    def __post_init__(self) -> None:
+        check_faces(self.faces)
+        count, classes = len(self.faces), np.asarray(self.classes)
+        if classes.shape != (count,) or classes.dtype.kind not in "iu":
+            raise EmotionError(f"{count} faces need classes ({count},) int64, got {classes.dtype} {classes.shape}")
+        if count and not 0 <= classes.min() <= classes.max() < len(self.labels):
+            raise EmotionError(
+                f"classes must lie in 0..{len(self.labels) - 1} for {len(self.labels)} labels, "
+                f"got {classes.min()}..{classes.max()}"
+            )
+        if np.shape(self.distributions) != (count, len(self.labels)):
+            raise EmotionError(
+                f"{count} faces of {len(self.labels)} labels need distributions ({count}, {len(self.labels)}), "
+                f"got {np.shape(self.distributions)}"
+            )
 
     @property
     def targets(self) -> NDArray[np.int64]:

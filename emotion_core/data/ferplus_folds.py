@@ -1,8 +1,8 @@
 """FER+ in five parts, each tested by networks that learned from the other four: a yardstick that nothing was chosen by.
 
 Training and PublicTest are parted together, in the order of FER2013. A fifth of PublicTest shows a photo that Training
-shows, too; faces of one photo stay in one fold, see ``near_duplicates``. The folds are a table in this package, so that
-figures of different days can be compared; ``benchmarks/ferplus_folds.py`` made it.
+shows, too; faces of one photo stay in one fold, see ``training.near_duplicates``. The folds are a table in this
+package, so that figures of different days can be compared; ``benchmarks/ferplus_folds.py`` made it.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
 """Weights of dlib's face recognition network, as face-api.js hands them out.
 
 A manifest lists names, shapes and, for tensors of bytes, scale and least value; one file beside it holds the tensors in
-that order. The npm package ``@vladmandic/face-api`` has both (``model/face_recognition_model-weights_manifest.json`` and
-``face_recognition_model.bin``); dlib's weights are in the public domain (CC0).
+that order. The npm package ``@vladmandic/face-api`` has both (``model/face_recognition_model-weights_manifest.json``
+and ``face_recognition_model.bin``); dlib's weights are in the public domain (CC0).
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from emotion_core.errors import EmotionError
 from emotion_core.models.face_resnet import CHANNELS, PUBLISHED_BLOCKS, Block, FaceResnet
 
-_DTYPES = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
+_DTYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
 
 
 def read_face_recognition(manifest: str | Path) -> dict[str, NDArray[np.float32]]:
@@ -38,9 +39,9 @@ def read_face_recognition(manifest: str | Path) -> dict[str, NDArray[np.float32]
             count = int(np.prod(entry["shape"]))
             values = np.frombuffer(data, dtype, count, start).astype(np.float32).reshape(entry["shape"])
             start += count * dtype.itemsize
-            tensors[entry["name"]] = values * np.float32(quantized["scale"]) + np.float32(quantized["min"]) if (
-                quantized
-            ) else values
+            if quantized:
+                values = values * np.float32(quantized["scale"]) + np.float32(quantized["min"])
+            tensors[entry["name"]] = values
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EmotionError(
             f"{manifest} is no manifest of face recognition weights with its file beside it: {error}"
@@ -77,7 +78,7 @@ def start_from_face_recognition(model: FaceResnet, manifest: str | Path) -> str:
         _put(model.conv, model.bn, "conv32_down", {**tensors, "conv32_down/conv/filters": filters})
         layers = 1
         for index, stage in enumerate(model.stages):
-            for position, block in enumerate(stage.children()):  # type: ignore[attr-defined]
+            for position, block in enumerate(stage.children()):
                 assert isinstance(block, Block)
                 name = _block_name(index, position)
                 for number, conv, norm in ((1, block.conv1, block.bn1), (2, block.conv2, block.bn2)):
@@ -98,9 +99,7 @@ def _block_name(stage: int, position: int) -> str:
     return f"conv{CHANNELS[stage]}_{position or 'down'}"
 
 
-def _put(
-    conv: torch.nn.Conv2d, norm: torch.nn.BatchNorm2d, name: str, tensors: dict[str, NDArray[np.float32]]
-) -> None:
+def _put(conv: torch.nn.Conv2d, norm: torch.nn.BatchNorm2d, name: str, tensors: dict[str, NDArray[np.float32]]) -> None:
     """Filters, and the affine layer behind them as a normalisation that does nothing else."""
     scale = torch.from_numpy(tensors[f"{name}/scale/weights"])
     bias = torch.from_numpy(tensors[f"{name}/conv/bias"])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -65,14 +66,25 @@ def save_onnx(
 
 def add_results(path: str | Path, results: list[dict[str, object]]) -> ModelCard:
     """Note measurements in the card of a written file; each replaces an older one of the same kind."""
+    return change_card(path, results)
 
-    def key(result: dict[str, object]) -> tuple[object, ...]:
+
+def change_card(path: str | Path, results: Sequence[Mapping[str, object]] = (), **entries: Any) -> ModelCard:
+    """Change the card of a written file.
+
+    Args:
+        results: measurements to add; each replaces an older one of the same kind.
+        entries: of the card, in place of the old ones.
+    """
+
+    def key(result: Mapping[str, object]) -> tuple[object, ...]:
         return tuple(result.get(name) for name in ("dataset", "split", "protocol"))
 
     card = read_card(path)
     new = {key(result) for result in results}
     kept = [result for result in card.results if key(result) not in new]
-    return save_onnx(onnx.load(str(path)), replace(card, results=(*results, *kept)), path)
+    changed = replace(card, results=(*map(dict, results), *kept), **entries)
+    return save_onnx(onnx.load(str(path)), changed, path)
 
 
 def copy_model(source: str | Path, target: str | Path) -> None:

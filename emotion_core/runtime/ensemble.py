@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from emotion_core.store.card import AFFECT, LOGITS, ModelCard
 
+_TINY = 1e-30
+
 
 @dataclass(frozen=True)
 class EnsembleOutput:
@@ -54,6 +56,11 @@ class EnsembleOutput:
         if len(classes) < self.branch_probabilities.shape[2]:
             chosen = chosen / np.maximum(chosen.sum(axis=2, keepdims=True), np.finfo(np.float64).tiny)
         return replace(self, branch_probabilities=chosen, branch_affect=self.branch_affect[samples])
+
+    def calibrated(self, temperature: float, offsets: NDArray[np.float64]) -> EnsembleOutput:
+        """The same with each branch's probabilities to the power of 1 / temperature, times exp(offsets) (classes,)."""
+        logits = np.log(np.maximum(self.branch_probabilities, _TINY)) / temperature + offsets
+        return replace(self, branch_probabilities=softmax(logits))
 
     @property
     def probabilities(self) -> NDArray[np.float64]:

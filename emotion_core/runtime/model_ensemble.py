@@ -25,16 +25,19 @@ class ModelEnsemble(Classifier):
     Args:
         described: the ensemble's card.
         path: where it is, or will be.
-        threads, provider: of each member, see ``Classifier``.
+        threads, provider, prior: of each member, see ``Classifier``.
 
     Raises:
         EmotionError: a member is missing, damaged or another file than it was, or the members have other labels.
     """
 
-    def __init__(self, described: EnsembleCard, path: str | Path, threads: int = 1, provider: str = "auto") -> None:
-        self.members = [Classifier(member, threads, provider) for member in member_paths(described, path)]
+    def __init__(
+        self, described: EnsembleCard, path: str | Path, threads: int = 1, provider: str = "auto", prior: str = ""
+    ) -> None:
+        self.members = [Classifier(member, threads, provider, prior) for member in member_paths(described, path)]
         cards = [member.card for member in self.members]
         self.card = describe_ensemble(described, cards)
+        self._is_calibrated = False  # each member is
         self._orders, self._inputs = label_orders(cards), shared_inputs(cards)[1]
         self._weights = tuple(float(member.weight) for member in described.members)
 
@@ -43,9 +46,9 @@ class ModelEnsemble(Classifier):
         """Name of the execution provider of the first member."""
         return self.members[0].provider
 
-    def __call__(self, *inputs: NDArray[np.float32]) -> EnsembleOutput:
-        """Run a batch; see ``Classifier``. The branches of what comes out are the members."""
-        return replace(super().__call__(*inputs), weights=self._weights)
+    def uncalibrated(self, *inputs: NDArray[np.float32]) -> EnsembleOutput:
+        """Run a batch; see ``Classifier``. The branches of what comes out are the members, each calibrated by its card."""
+        return replace(super().uncalibrated(*inputs), weights=self._weights)
 
     def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Logits (N, members, classes): logarithms of the members' probabilities; "affect" (N, members, 2), NaN for

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from emotion_core.errors import EmotionError
+from emotion_core.store.calibration import Calibration
 
 METADATA_KEY = "emotion_model_card"
 PRECISIONS = ("float32", "float16", "int8")
@@ -154,6 +155,8 @@ class ModelCard:
         results: measured accuracies, each with dataset, split, protocol, n and values in percent.
         precision: of the computation, 'float32', 'float16' or 'int8'.
         notes: limits a user should know.
+        calibration: what makes its probabilities ones to believe, see ``Calibration``; empty for a model that nobody
+            has calibrated.
         sha256: of the file; only in the JSON beside it.
 
     Raises:
@@ -171,6 +174,7 @@ class ModelCard:
     results: tuple[dict[str, Any], ...] = ()
     precision: str = "float32"
     notes: str = ""
+    calibration: dict[str, Any] = field(default_factory=dict)
     sha256: str = ""
 
     def __post_init__(self) -> None:
@@ -190,6 +194,14 @@ class ModelCard:
         ):
             if not ok:
                 raise EmotionError(f"bad model card {self.name!r}: {problem}")
+        try:
+            learned = Calibration.from_dict(self.calibration).learned
+        except (ValueError, TypeError) as error:
+            raise EmotionError(f"bad model card {self.name!r}: {error}") from None
+        if learned and len(learned) != len(self.labels):
+            raise EmotionError(
+                f"bad model card {self.name!r}: calibration of {len(learned)} classes, it has {len(self.labels)} labels"
+            )
 
     @property
     def face(self) -> Input:
@@ -218,6 +230,8 @@ class ModelCard:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; entries that do not apply to an input are left out."""
         data = asdict(self)
+        if not self.calibration:
+            del data["calibration"]
         data["inputs"] = [{k: v for k, v in item.items() if v or k == "shape"} for item in data["inputs"]]
         return json.loads(json.dumps(data))
 

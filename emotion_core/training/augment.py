@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from emotion_core.errors import EmotionError
-from emotion_core.training.settings import check_ranges
+from emotion_core.training.degrade import DegradeConfig, degrade
+from emotion_core.training.settings import check_ranges, from_mapping
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,20 @@ class AugmentConfig:
     """Probability of covering a rectangle with noise."""
     erase_side: float = 0.35
     """Largest side of that rectangle as a share of the face."""
+    yaw_deg: float = 0.0
+    """Largest turn of the head to a side; the face is taken for the front of a cylinder."""
+    degrade: DegradeConfig | None = None
+    """What bad cameras do, after everything else."""
 
     def __post_init__(self) -> None:
         check_ranges(
             self, flip="[0, 1]", rotation_deg="[0, 180]", scale="[1, 4]", translate="[0, 1]", gamma="[1, 10]",
-            brightness="[0, 1]", contrast="[0, 1]", erase="[0, 1]", erase_side="[0.1, 1]",
+            brightness="[0, 1]", contrast="[0, 1]", erase="[0, 1]", erase_side="[0.1, 1]", yaw_deg="[0, 60]",
         )  # fmt: skip
         if not isinstance(self.only_enlarge, bool):
             raise EmotionError(f"only_enlarge must be true or false, got {self.only_enlarge!r}")
+        if isinstance(self.degrade, Mapping):  # as recipes and checkpoints have it
+            object.__setattr__(self, "degrade", from_mapping(DegradeConfig, self.degrade, "what bad cameras do"))
 
     def calmed(self) -> AugmentConfig:
         """Half as strong and without erasing, for the end of a training: closer to the faces that will be seen.
@@ -62,6 +70,7 @@ class AugmentConfig:
             brightness=self.brightness / 2,
             contrast=self.contrast / 2,
             erase=0.0,
+            yaw_deg=self.yaw_deg / 2,
         )
 
 
@@ -106,6 +115,8 @@ def augment(faces: Tensor, config: AugmentConfig, generator: torch.Generator, si
         1,
     )
     grid = functional.affine_grid(theta, [n, faces.shape[1], side, side], align_corners=False)
+    if config.yaw_deg > 0:
+        grid = _turned(grid, uniform(-1.0, 1.0, 1, 1) * math.radians(config.yaw_deg))
     faces = functional.grid_sample(faces, grid, padding_mode="border", align_corners=False)
 
     exponent = torch.exp(uniform(-1.0, 1.0, 1, 1, 1) * math.log(config.gamma))
@@ -125,4 +136,15 @@ def augment(faces: Tensor, config: AugmentConfig, generator: torch.Generator, si
         covered = (rows[:, :, None] & columns[:, None, :] & chosen)[:, None]
         noise = torch.rand(faces.shape, generator=generator).to(faces.device)
         faces = torch.where(covered, noise, faces)
-    return faces
+    return faces if config.degrade is None else degrade(faces, config.degrade, generator)
+
+
+_RADIUS = 0.9  # of the cylinder, in half sides of the picture
+
+
+def _turned(grid: Tensor, angles: Tensor) -> Tensor:
+    """Where the points (N, H, W, 2) of a head turned by angles (N, 1, 1) are on the head that looks ahead."""
+    x = grid[..., 0]
+    around = torch.asin((x / _RADIUS).clamp(-1, 1)) - angles
+    on_head = _RADIUS * torch.sin(around.clamp(-math.pi / 2, math.pi / 2))
+    return torch.stack([torch.where(x.abs() < _RADIUS, on_head, x), grid[..., 1]], -1)

@@ -360,9 +360,7 @@ def write_result(
     return path
 
 
-def _results(
-    task: ClassifierTask, model: nn.Module, card: ModelCard, dataset: str, split: str
-) -> list[dict[str, Any]]:
+def _results(task: ClassifierTask, model: nn.Module, card: ModelCard, dataset: str, split: str) -> list[dict[str, Any]]:
     """What the card tells of the validation."""
     valid, top = task.data[1], task.config.top_k
     if dataset and isinstance(valid, FaceDataset):

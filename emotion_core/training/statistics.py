@@ -18,9 +18,8 @@ def settle(model: nn.Module, inputs: Tensor) -> None:
         inputs: (N, …) a few hundred, as the network takes them.
     """
     model.eval()
-    handles = [
-        module.register_forward_pre_hook(_settle_one) for module in model.modules() if isinstance(module, nn.BatchNorm2d)
-    ]
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    handles = [norm.register_forward_pre_hook(_settle_one) for norm in norms]
     try:
         model(inputs)
     finally:

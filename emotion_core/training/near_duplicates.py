@@ -20,9 +20,7 @@ SAME_EMBEDDED, ALIKE_SHRUNK = 0.985, 0.5
 _AT_ONCE = 2048
 
 
-def near_duplicates(
-    faces: NDArray[np.uint8], embeddings: NDArray[np.floating] | None = None
-) -> NDArray[np.int64]:
+def near_duplicates(faces: NDArray[np.uint8], embeddings: NDArray[np.floating] | None = None) -> NDArray[np.int64]:
     """Which faces show the same photo, or are linked by others that do.
 
     The limits were set by looking at pairs of FER2013: in the shrunk ones nearly all above their limit are one photo;
