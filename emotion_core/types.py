@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from emotion_core.errors import BadValue
 
 FACE = 1
 """Bit of ``EmotionEstimate.modalities``: a face was seen."""
@@ -27,10 +30,10 @@ class Box:
     height: float
 
     def __post_init__(self) -> None:
-        if not all(map(math.isfinite, (self.x, self.y, self.width, self.height))):
-            raise ValueError(f"a box needs finite numbers, got {self}")
+        if not _are_finite(self.x, self.y, self.width, self.height):
+            raise BadValue(f"a box needs finite numbers, got {self}")
         if self.width <= 0 or self.height <= 0:
-            raise ValueError(f"a box needs a positive size, got {self.width} x {self.height}")
+            raise BadValue(f"a box needs a positive size, got {self.width} x {self.height}")
 
     @property
     def area(self) -> float:
@@ -81,15 +84,22 @@ class Face:
         score: the detector's confidence in [0, 1].
         eyes: centres of the two eyes as ((x, y), (x, y)), the one further left in the image first, or None where the
             detector gives no landmarks.
+        quality: how much of it can be made out, in [0, 1], see ``vision.quality``; NaN where nobody looked. What
+            somebody thinks of a face makes it no other one.
     """
 
     box: Box
     score: float = 1.0
     eyes: tuple[tuple[float, float], tuple[float, float]] | None = None
+    quality: float = field(default=math.nan, compare=False)
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.score <= 1.0:
-            raise ValueError(f"a detection score lies in [0, 1], got {self.score}")
+        if not isinstance(self.box, Box):
+            raise BadValue(f"a face needs a Box, got {self.box!r:.60}")
+        if not _are_finite(self.score) or not 0.0 <= self.score <= 1.0:
+            raise BadValue(f"a detection score lies in [0, 1], got {self.score}")
+        if not _is_nan(self.quality) and not (_are_finite(self.quality) and 0.0 <= self.quality <= 1.0):
+            raise BadValue(f"the quality of a face lies in [0, 1] or is NaN, got {self.quality}")
 
     @property
     def roll_rad(self) -> float:
@@ -105,7 +115,7 @@ class Face:
         if eyes is not None:
             (x0, y0), (x1, y1) = eyes
             eyes = (x0 * factor + dx, y0 * factor + dy), (x1 * factor + dx, y1 * factor + dy)
-        return Face(self.box.scaled(factor).moved(dx, dy), self.score, eyes)
+        return Face(self.box.scaled(factor).moved(dx, dy), self.score, eyes, self.quality)
 
 
 @dataclass(frozen=True)
@@ -136,20 +146,80 @@ class EmotionEstimate:
     """The predicted label: the most probable one, the first of equals, unless a vote decided otherwise."""
 
     def __post_init__(self) -> None:
+        if type(self.labels) is not tuple or type(self.probabilities) is not tuple:
+            self._take(self.labels, self.probabilities)
         if len(self.labels) != len(self.probabilities) or not self.labels:
-            raise ValueError(f"{len(self.labels)} labels, but {len(self.probabilities)} probabilities")
-        if not all(-1e-6 <= p <= 1 + 1e-6 for p in self.probabilities) or abs(sum(self.probabilities) - 1) > 1e-3:
-            raise ValueError(f"probabilities must lie in [0, 1] and sum to 1, got {self.probabilities}")
+            raise BadValue(f"{len(self.labels)} labels, but {len(self.probabilities)} probabilities")
+        finite = _are_finite(*self.probabilities)
+        if not finite or min(self.probabilities) < -1e-6 or abs(sum(self.probabilities) - 1) > 1e-3:
+            raise BadValue(f"probabilities must lie in [0, 1] and sum to 1, got {self.probabilities}")
         for name in ("valence", "arousal"):
             value = getattr(self, name)
-            if not (math.isnan(value) or -1.0 <= value <= 1.0):
-                raise ValueError(f"{name} must lie in [-1, 1] or be NaN, got {value}")
+            if not _is_affect(value):
+                raise BadValue(f"{name} must lie in [-1, 1] or be NaN, got {value}")
         if not self.label:
             object.__setattr__(self, "label", self.labels[self.probabilities.index(max(self.probabilities))])
         elif self.label not in self.labels:
-            raise ValueError(f"label {self.label!r} is none of {', '.join(self.labels)}")
+            raise BadValue(f"label {self.label!r} is none of {', '.join(self.labels)}")
 
     @property
     def confidence(self) -> float:
         """Probability of ``label``."""
         return self.probabilities[self.labels.index(self.label)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for ``json.dumps``: plain Python types, None for what has no value.
+
+        Keys: ``stamp_s``, ``track_id``, ``label``, ``confidence``, ``probabilities`` {label: p}, ``valence``,
+        ``arousal``, ``box`` [x, y, width, height] in pixels, ``score`` of the detection, ``quality`` of the face,
+        ``model``, and ``modalities``, a list of "face" and "voice". For tables see
+        ``emotion_core.recording.frames.to_pandas``.
+        """
+        box = None if self.face is None else self.face.box
+        return {
+            "stamp_s": float(self.stamp_s),
+            "track_id": self.track_id,
+            "label": self.label,
+            "confidence": float(self.confidence),
+            "probabilities": {name: float(p) for name, p in zip(self.labels, self.probabilities, strict=True)},
+            "valence": None if math.isnan(self.valence) else float(self.valence),
+            "arousal": None if math.isnan(self.arousal) else float(self.arousal),
+            "box": None if box is None else [float(value) for value in (box.x, box.y, box.width, box.height)],
+            "score": None if self.face is None else float(self.face.score),
+            "quality": None if self.face is None or math.isnan(self.face.quality) else float(self.face.quality),
+            "model": self.model,
+            "modalities": [name for name, bit in (("face", FACE), ("voice", VOICE)) if self.modalities & bit],
+        }
+
+    def _take(self, labels: Any, probabilities: Any) -> None:
+        """Lists and arrays as the tuples that they stand for."""
+        try:
+            if isinstance(labels, str):
+                raise TypeError("one text")
+            object.__setattr__(self, "labels", tuple(labels))
+            object.__setattr__(self, "probabilities", tuple(float(p) for p in probabilities))
+        except (TypeError, ValueError) as error:
+            raise BadValue(
+                f"an estimate needs labels and their probabilities as tuples, got {labels!r:.60} and "
+                f"{probabilities!r:.60} ({error})"
+            ) from None
+
+
+def _are_finite(*values: Any) -> bool:
+    """Whether all are finite numbers."""
+    try:
+        return all(map(math.isfinite, values))
+    except TypeError:
+        return False
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _is_affect(value: Any) -> bool:
+    """Whether it is a number in [-1, 1], or NaN."""
+    try:
+        return math.isnan(value) or -1.0 <= value <= 1.0
+    except TypeError:
+        return False

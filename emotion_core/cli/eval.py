@@ -89,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
     tta = None if args.tta is None else TtaConfig(views=args.tta)
     pictures = Pictures(args, [args.data])
     if args.dimensional and (pictures or args.protocol or tta):
-        raise EmotionError("--confusion, --calibration, --tta and --protocol go with classes, not with --dimensional")
+        pairs = "--confusion, --calibration, --risk, --tta and --protocol"
+        raise EmotionError(f"{pairs} go with classes, not with --dimensional")
     if args.into_card and args.dimensional:
         raise EmotionError("--into-card goes with classes, not with --dimensional")
     classifier = Classifier.load(args.model, threads=0)

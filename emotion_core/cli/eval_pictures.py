@@ -1,4 +1,4 @@
-"""What ``emotion eval`` writes: confusion matrices and reliability diagrams."""
+"""What ``emotion eval`` writes: confusion matrices, reliability diagrams and risk against coverage."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
         "--calibration", metavar="FILE", help="write how far confidences can be believed: .png, .pdf or .svg"
     )
     parser.add_argument(
+        "--risk", metavar="FILE", help="write how often answers above a confidence are wrong: .png, .pdf or .svg"
+    )
+    parser.add_argument(
         "--latex-fonts",
         action="store_true",
         help="letters of Computer Modern in both, as in documents made with LaTeX, which is not needed here",
@@ -49,17 +52,19 @@ class Pictures:
         from emotion_core.store.outputs import Outputs, model_files
 
         outputs = Outputs(model_files(args.model), [folder for folder in folders if folder])
-        if args.latex_fonts and not (args.confusion or args.calibration):
-            raise EmotionError("--latex-fonts goes with --confusion or --calibration")
+        if args.latex_fonts and not (args.confusion or args.calibration or args.risk):
+            raise EmotionError("--latex-fonts goes with --confusion, --calibration or --risk")
         self._latex_fonts = bool(args.latex_fonts)
         self._confusion = [outputs.claim(path, "--confusion") for path in args.confusion]
         self._calibration = outputs.claim(args.calibration, "--calibration") if args.calibration else None
-        for path in [*self._confusion, *([self._calibration] if self._calibration else [])]:
-            if path.suffix.lower() != ".csv" or path == self._calibration:
+        self._risk = outputs.claim(args.risk, "--risk") if args.risk else None
+        drawn = [path for path in (self._calibration, self._risk) if path]
+        for path in [*self._confusion, *drawn]:
+            if path.suffix.lower() != ".csv" or path in drawn:
                 check_kind(path)
 
     def __bool__(self) -> bool:
-        return bool(self._confusion or self._calibration)
+        return bool(self._confusion or self._calibration or self._risk)
 
     def write(
         self, results: Mapping[str, Classification], labels: Sequence[str], title: str, what: str = "faces"
@@ -74,6 +79,7 @@ class Pictures:
         """
         from emotion_core.plots.confusion import plot_confusion
         from emotion_core.plots.reliability import plot_reliability
+        from emotion_core.plots.risk import plot_risk
 
         first = next(iter(results.values()))
         for path in self._confusion:
@@ -85,6 +91,8 @@ class Pictures:
                 )
         if self._calibration:
             plot_reliability(results, self._calibration, title, self._latex_fonts)
+        if self._risk:
+            plot_risk(results, self._risk, title, self._latex_fonts)
 
 
 def write_counts(counts: NDArray[np.integer], labels: Sequence[str], path: Path) -> None:

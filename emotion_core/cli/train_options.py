@@ -81,7 +81,8 @@ def add_networks(parser: argparse.ArgumentParser) -> None:
         "--init",
         metavar="FILE",
         help="start from the weights of this model.safetensors, in place of random ones; networks of the zoo and "
-        "resmasking_dropout1 also from ImageNet weights in a file of torch",
+        "resmasking_dropout1 also from ImageNet weights in a file of torch, a face_resnet from the manifest of the "
+        "published face recognition weights",
     )
     parser.add_argument(
         "--teacher",
@@ -90,7 +91,8 @@ def add_networks(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="M",
         help="mix the probabilities of this model into the targets: a model.safetensors, or the name or path of any "
-        "model or ensemble, which sees the faces in its own size and colours; given more than once, their mean",
+        "model or ensemble, which sees the faces in its own size and colours, or an .npz of answers from `emotion "
+        "yardstick`; given more than once, their mean",
     )
 
 

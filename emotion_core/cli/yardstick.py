@@ -28,12 +28,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "yardstick",
         help="how good a recipe is: five folds, photos, intervals",
-        description="Measure a recipe rather than one network: each fold of the dataset is judged by the network that has not "
-        "learned from it (train them with `emotion train classifier --fold K --out RUN/fold_K`), and photos by "
-        "each of these networks. FER+ is parted without its published splits, since a fifth of PublicTest shows "
-        "photos that Training shows, too; faces of one photo are in one fold. Printed are accuracy, mean recall "
-        "of the classes and expected calibration error in percent, each with the interval in which 95 % of 1,000 "
-        "bootstrap samples lie. Make choices by this, and measure a finished model once with `emotion eval`.",
+        description="Measure a recipe rather than one network: each fold of the dataset is judged by the network "
+        "that has not learned from it (train them with `emotion train classifier --fold K --out "
+        "RUN/fold_K`), and photos by each of these networks. FER+ is parted without its published "
+        "splits, since a fifth of PublicTest shows photos that Training shows, too; faces of one photo "
+        "are in one fold. Printed are accuracy, mean recall of the classes and expected calibration "
+        "error in percent, each with the interval in which 95 % of 1,000 bootstrap samples lie. Make "
+        "choices by this, and measure a finished model once with `emotion eval`.",
     )
     parser.add_argument(
         "runs",

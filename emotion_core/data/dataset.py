@@ -129,7 +129,7 @@ class FaceSet(FaceDataset):
 
     def taken(self, indices: NDArray[np.integer[Any]]) -> Self:
         """Some of the faces, in the order of the indices."""
-        changed = {}
+        changed: dict[str, Any] = {}
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, np.ndarray):
@@ -140,7 +140,7 @@ class FaceSet(FaceDataset):
         """These faces, then those; raises EmotionError when their labels differ."""
         if self.labels != other.labels:
             raise EmotionError(f"faces of other labels cannot be joined: {self.labels} and {other.labels}")
-        changed = {}
+        changed: dict[str, Any] = {}
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, np.ndarray):

@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emotion_core.data.dataset import FaceDataset
+from emotion_core.data.dataset import FaceDataset, FaceSet
 from emotion_core.errors import EmotionError
 from emotion_core.plugins import source_of
+from emotion_core.store.files import user_path
 
 SPLITS = ("train", "valid", "test")
 
 Open = Callable[[Path, str], FaceDataset]
 """Takes the folder (or file) and one of SPLITS."""
-OpenFold = Callable[[Path, int], tuple[FaceDataset, FaceDataset]]
+OpenFold = Callable[[Path, int], tuple[FaceSet, FaceSet]]
 """Takes the folder and a fold, counted from 1; gives the faces to learn from, and those of the fold."""
 
 
@@ -45,7 +46,7 @@ def _ferplus(root: Path, split: str) -> FaceDataset:
     return load_ferplus(root, split)
 
 
-def _ferplus_fold(root: Path, fold: int) -> tuple[FaceDataset, FaceDataset]:
+def _ferplus_fold(root: Path, fold: int) -> tuple[FaceSet, FaceSet]:
     from emotion_core.data.ferplus_folds import load_fold
 
     return load_fold(root, fold)
@@ -109,7 +110,7 @@ DATASETS: dict[str, DatasetKind] = {
 start from), and 'folder' (``root/SPLIT/CLASS/picture``, or ``root/CLASS/picture`` for a set without splits)."""
 
 
-def open_fold(name: str, root: str | Path, fold: int) -> tuple[FaceDataset, FaceDataset]:
+def open_fold(name: str, root: str | Path, fold: int) -> tuple[FaceSet, FaceSet]:
     """Faces to learn from, and those of one fold, counted from 1; see ``open_dataset``.
 
     Raises:
@@ -119,7 +120,7 @@ def open_fold(name: str, root: str | Path, fold: int) -> tuple[FaceDataset, Face
     if kind is None or kind.open_fold is None:
         having = ", ".join(other.name for other in DATASETS.values() if other.open_fold is not None)
         raise EmotionError(f"{name} has no fixed folds: only {having} does")
-    return kind.open_fold(Path(root), fold)
+    return kind.open_fold(user_path(root), fold)
 
 
 def register_dataset(kind: DatasetKind) -> DatasetKind:
@@ -144,8 +145,9 @@ def open_dataset(name: str, root: str | Path, split: str = "train", dimensional:
     Raises:
         EmotionError: there is no such dataset or split, or its files are missing or malformed.
     """
-    if name not in DATASETS:
-        raise EmotionError(f"unknown dataset {name!r}: use one of {', '.join(DATASETS)}")
+    if not isinstance(name, str) or name not in DATASETS:
+        shown = repr(name) if isinstance(name, str) else type(name).__name__
+        raise EmotionError(f"unknown dataset {shown}: use one of {', '.join(DATASETS)}")
     if split not in SPLITS:
         raise EmotionError(f"unknown split {split!r}: use one of {', '.join(SPLITS)}")
     kind = DATASETS[name]
@@ -155,4 +157,4 @@ def open_dataset(name: str, root: str | Path, split: str = "train", dimensional:
     if reader is None:
         having = ", ".join(other.name for other in DATASETS.values() if other.open_affect is not None)
         raise EmotionError(f"{name} has no annotated valence and arousal: only {having} does")
-    return reader(Path(root), split)
+    return reader(user_path(root), split)

@@ -18,15 +18,16 @@ from emotion_core.store.calibration import Calibration
 
 MAX_LOSS = 0.5
 """Points of accuracy that a prior may cost."""
-STRENGTHS = tuple(round(step * 0.025, 3) for step in range(41))
-_TEMPERATURES = np.exp(np.linspace(np.log(0.3), np.log(4.0), 200))
+STRENGTHS = tuple(round(step * 0.025, 3) for step in range(25))
+_LEAST, _MOST, _HALVINGS = 0.2, 5.0, 16
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a strength gives: accuracy and mean recall in percent."""
+    """What a strength gives, with the temperature that goes with it: accuracy and mean recall in percent."""
 
     strength: float
+    temperature: float
     accuracy: float
     macro_recall: float
 
@@ -48,15 +49,16 @@ def fit_calibration(
     shares = np.asarray(learned, np.float64)
     steps = []
     for strength in STRENGTHS:
-        predicted = output.calibrated(1.0, -strength * np.log(shares)).probabilities.argmax(1)
-        steps.append(Step(strength, *_rates(predicted, truth, len(shares))))
+        offsets = -strength * np.log(shares)
+        temperature = fit_temperature(output, truth, offsets)
+        predicted = output.calibrated(temperature, offsets).probabilities.argmax(1)
+        steps.append(Step(strength, temperature, *_rates(predicted, truth, len(shares))))
     allowed = [step for step in steps if step.accuracy >= steps[0].accuracy - MAX_LOSS]
     chosen = max(allowed, key=lambda step: (step.macro_recall, -step.strength))
     expected = shares ** (1 - chosen.strength)
     expected = expected / expected.sum()
-    temperature = fit_temperature(output, truth, np.log(expected) - np.log(shares))
     return Calibration(
-        round(temperature, 4),
+        round(chosen.temperature, 4),
         tuple(round(float(share), 6) for share in shares / shares.sum()),
         data,
         tuple(round(float(share), 6) for share in expected),
@@ -71,7 +73,12 @@ def fit_temperature(output: EnsembleOutput, truth: NDArray[np.int64], offsets: N
         said = output.calibrated(temperature, offsets).probabilities[rows, truth]
         return float(-np.log(np.maximum(said, 1e-12)).mean())
 
-    return float(min(_TEMPERATURES, key=loss))
+    # The loss has one minimum: the worse outer third is left out again and again.
+    low, high = np.log(_LEAST), np.log(_MOST)
+    for _ in range(_HALVINGS):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        low, high = (low, right) if loss(float(np.exp(left))) < loss(float(np.exp(right))) else (left, high)
+    return float(np.exp((low + high) / 2))
 
 
 def _rates(predicted: NDArray[np.int64], truth: NDArray[np.int64], classes: int) -> tuple[float, float]:

@@ -114,8 +114,14 @@ def run_network(
     Raises:
         EmotionError: the dataset is empty, holds nothing that the network takes, or a sample cannot be read.
     """
+    if not hasattr(data, "sample") or not hasattr(data, "__len__"):
+        raise EmotionError(
+            f"expected a dataset to evaluate on, got {type(data).__name__}: open_dataset or load_folder gives one"
+        )
     if not len(data):
         raise EmotionError("there is nothing to evaluate: the dataset is empty")
+    if batch_size < 1:
+        raise EmotionError(f"batch_size must be at least 1, got {batch_size}")
     inputs = (inputs,) if isinstance(inputs, Input) else tuple(inputs)
     outputs = []
     for start in range(0, len(data), batch_size):

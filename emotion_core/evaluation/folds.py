@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion_core.data.dataset import FaceDataset
+from emotion_core.data.dataset import FaceDataset, FaceSet
 from emotion_core.data.registry import open_fold
 from emotion_core.errors import EmotionError
 from emotion_core.evaluation.evaluate import Network, run_network
@@ -87,7 +87,7 @@ def ask_folds(
     Raises:
         EmotionError: a fold has no network, networks know other labels than the data, or see ``open_fold``.
     """
-    parts: list[tuple[EnsembleOutput, FaceDataset, str]] = []
+    parts: list[tuple[EnsembleOutput, FaceSet, str]] = []
     for fold in range(1, count + 1):
         path = find_fold(runs, fold)
         network, card = open_model(path)
@@ -99,20 +99,17 @@ def ask_folds(
         parts.append((output.restricted(np.arange(len(held)), shared.model), held, card.name))
         if on_progress is not None:
             on_progress(fold, count)
-    held_sets = [held for _, held, _ in parts]
-    starts = np.cumsum([0, *(len(held) for held in held_sets)])
-    protocols: dict[str, list[NDArray[np.int64]]] = {}
-    for start, held in zip(starts, held_sets, strict=False):
-        for name, indices in (held.protocols or {"": np.arange(len(held))}).items():
-            protocols.setdefault(name, []).append(indices + start)
+    everybody = parts[0][1]
+    for _, held, _ in parts[1:]:
+        everybody = everybody.joined(held)
     said = EnsembleOutput.concatenate([output for output, _, _ in parts]).branch_probabilities
     return FoldAnswers(
         np.log(np.maximum(said, 1e-12)).astype(np.float32),
-        np.concatenate([np.asarray(held.targets) for held in held_sets]),
-        np.repeat(np.arange(1, count + 1), np.diff(starts)),
-        {name: np.concatenate(indices) for name, indices in protocols.items()},
-        held_sets[0].labels,
-        np.array([key_of(held, i) for held in held_sets for i in range(len(held))]),
+        everybody.targets,
+        np.repeat(np.arange(1, count + 1), [len(held) for _, held, _ in parts]),
+        everybody.protocols or {"": np.arange(len(everybody))},
+        everybody.labels,
+        np.array([key_of(everybody, i) for i in range(len(everybody))]),
         tuple(dict.fromkeys(name for _, _, name in parts)),
     )
 

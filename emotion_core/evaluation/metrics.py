@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_core.errors import BadValue
+
 
 @dataclass(frozen=True)
 class Classification:
@@ -63,10 +65,19 @@ def classification(
         truth, predicted: (N,) class indices.
         confidence: (N,) probability in [0, 1] of the predicted class.
         labels: names of the classes.
+
+    Raises:
+        BadValue: there is nothing to compare, the counts differ, or a value is out of range.
     """
+    truth, predicted, confidence = (_vector(values) for values in (truth, predicted, confidence))
     if not len(truth) or not len(truth) == len(predicted) == len(confidence):
-        raise ValueError(f"need equal, positive counts, got {len(truth)}, {len(predicted)}, {len(confidence)}")
+        raise BadValue(f"need equal, positive counts, got {len(truth)}, {len(predicted)}, {len(confidence)}")
     count = len(labels)
+    for name, values in (("truth", truth), ("predicted", predicted)):
+        if values.dtype.kind not in "iu" or not 0 <= values.min() <= values.max() < count:
+            raise BadValue(f"{name} must hold class indices in 0..{count - 1}, got {values.dtype} {values[:5]}")
+    if not ((confidence >= 0) & (confidence <= 1)).all():
+        raise BadValue("confidence must hold probabilities in [0, 1], got others or NaN: do not give percent")
     confusion = np.zeros((count, count), np.int64)
     np.add.at(confusion, (truth, predicted), 1)
     hits, actual, chosen = np.diag(confusion), confusion.sum(1), confusion.sum(0)
@@ -83,6 +94,17 @@ def classification(
         f1=f1,
         reliability=bins,
     )
+
+
+def _vector(values: Any) -> NDArray[Any]:
+    """(N,) numbers, of an array or a list."""
+    try:
+        found = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        raise BadValue(f"need one number a sample, shape (N,), got {values!r:.60}") from None
+    if found.ndim != 1 or found.dtype.kind not in "biuf":
+        raise BadValue(f"need one number a sample, shape (N,), got {found.dtype} of shape {found.shape}")
+    return found
 
 
 def _shares(parts: NDArray[np.integer], wholes: NDArray[np.integer], labels: Sequence[str]) -> dict[str, float]:
@@ -119,10 +141,15 @@ def agreement(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> A
 
     Args:
         truth, predicted: (N,) finite values.
+
+    Raises:
+        BadValue: there is nothing to compare, the counts differ, or a value is not finite.
     """
-    a, b = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
-    if a.ndim != 1 or a.shape != b.shape or not len(a):
-        raise ValueError(f"need equal, positive counts, got {a.shape} and {b.shape}")
+    a, b = (np.asarray(_vector(values), np.float64) for values in (truth, predicted))
+    if a.shape != b.shape or not len(a):
+        raise BadValue(f"need equal, positive counts, got {a.shape} and {b.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise BadValue("need finite values, got NaN or infinity: leave such samples out")
     covariance = float(((a - a.mean()) * (b - b.mean())).mean())
     spread = float(a.std() * b.std())
     distance = float(a.var() + b.var() + (a.mean() - b.mean()) ** 2)

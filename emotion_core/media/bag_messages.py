@@ -75,6 +75,7 @@ class Messages:
             track_id=estimate.track_id,
             roi=self._types["sensor_msgs/msg/RegionOfInterest"](x, y, h, w, False),
             detection_score=math.nan if face is None else face.score,
+            face_quality=math.nan if face is None else face.quality,
             label=estimate.label,
             confidence=estimate.confidence,
             labels=list(estimate.labels),

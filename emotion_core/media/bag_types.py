@@ -25,6 +25,7 @@ uint8 modalities
 string track_id
 sensor_msgs/RegionOfInterest roi
 float32 detection_score
+float32 face_quality
 string label
 float32 confidence
 string[] labels

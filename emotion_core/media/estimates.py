@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from emotion_core.types import Box, EmotionEstimate, Face
@@ -13,7 +14,10 @@ def estimate_of(item: Any) -> EmotionEstimate:
     face = None
     if roi.width and roi.height:
         box = Box(roi.x_offset, roi.y_offset, roi.width, roi.height)
-        face = Face(box, min(1.0, max(0.0, float(item.detection_score))))
+        quality = float(getattr(item, "face_quality", math.nan))  # bags of the first release have none
+        if math.isfinite(quality):
+            quality = min(1.0, max(0.0, quality))
+        face = Face(box, min(1.0, max(0.0, float(item.detection_score))), quality=quality)
     return EmotionEstimate(
         stamp_s=stamp.sec + stamp.nanosec / 1_000_000_000,
         labels=tuple(item.labels),

@@ -39,12 +39,12 @@ class FaceResnetConfig:
     Attributes:
         num_classes: number of emotions.
         image_size: side of the square face in pixels, 150 in the published network.
-        inner_size: side to which the network itself enlarges the face; 0 leaves it. Faces that were learned from at 48
-            pixels are not sharper in a photo of 200, which this makes sure of.
         in_channels: 1 (grey) or 3 (RGB).
         blocks: residual blocks in each stage; a stage that is left out at the end is not there. (3, 4, 3, 3, 1) in
             the published network.
         dropout: probability of dropping a feature before the classifier, in training only.
+        inner_size: side to which the network itself enlarges the face; 0 leaves it. Faces that were learned from at 48
+            pixels are not sharper in a photo of 200, which this makes sure of.
 
     Raises:
         ValueError: a value is out of range.
@@ -52,10 +52,10 @@ class FaceResnetConfig:
 
     num_classes: int = 8
     image_size: int = 80
-    inner_size: int = 0
     in_channels: int = 1
     blocks: tuple[int, ...] = (3, 4, 3, 3)
     dropout: float = 0.2
+    inner_size: int = 0
 
     def __post_init__(self) -> None:
         check_classes(self.num_classes)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotion_core.cores import bound_opencv
+from emotion_core.errors import EmotionError
+from emotion_core.media.given import as_picture
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.pipeline.cadence import Cadence
 from emotion_core.pipeline.finding import FaceFinder, GivenFaces, largest
@@ -18,6 +20,7 @@ from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.types import EmotionEstimate, Face, Picture
 from emotion_core.vision.crop import crop_inputs
 from emotion_core.vision.detect import DETECTORS, FaceDetector, create_detector
+from emotion_core.vision.quality import judged
 from emotion_core.vision.regions import Regions
 from emotion_core.vision.track import IouTracker
 
@@ -35,6 +38,12 @@ class FacialConfig(CheckedConfig):
         "auto",
         "What runs the network: auto takes CUDA where it starts, else the CPU; tensorrt builds its engine once.",
         choices=tuple(PROVIDERS),
+        read_only=False,
+    )
+    prior: str = parameter(
+        "",
+        "How frequent each class is expected: uniform, learned (as in the model's data), or a number for each label; "
+        "empty: as the model's card has it.",
         read_only=False,
     )
     detector: str = parameter(
@@ -115,7 +124,7 @@ class FacialPipeline:
             never used twice.
 
     Raises:
-        EmotionError: the model or the detector cannot be loaded.
+        EmotionError: the model or the detector cannot be loaded, or an argument is none of its kind.
     """
 
     def __init__(
@@ -126,10 +135,11 @@ class FacialPipeline:
         first_id: int = 1,
     ) -> None:
         self.config = config = config or FacialConfig()
+        _check_parts(config, detector, classifier)
         bound_opencv(config.threads)
         self._own_detector = detector is None
         self.detector = detector or create_detector(config.detector, config.detection_size, config.min_score)
-        self.classifier = classifier or Classifier.load(config.model, config.threads, config.provider)
+        self.classifier = classifier or Classifier.load(config.model, config.threads, config.provider, config.prior)
         self._finder = self._make_finder()
         self._start(first_id)
 
@@ -167,7 +177,7 @@ class FacialPipeline:
         if self._other_detector(config):
             detector, own = create_detector(config.detector, config.detection_size, config.min_score), True
         if self._other_network(config):
-            classifier = Classifier.load(config.model, config.threads, config.provider)
+            classifier = Classifier.load(config.model, config.threads, config.provider, config.prior)
         return FacialChange(self, config, detector, classifier, own)
 
     def _take_over(self, change: FacialChange) -> None:
@@ -196,12 +206,17 @@ class FacialPipeline:
         """Estimates for one frame, the largest face first.
 
         Args:
-            image: (H, W, 3) uint8, BGR.
+            image: (H, W, 3) uint8, BGR, or whatever else ``as_picture`` takes.
             stamp_s: time of the frame in seconds; the only clock there is. Where it stands still nothing is smoothed.
                 A frame that comes late, within ``gap_s``, changes nobody's state; a larger step back, or frames that
                 are late for longer than that, forget everybody.
             given: the faces in it and whose they are, where somebody else finds and follows them.
+
+        Raises:
+            EmotionError: the image is no picture, the stamp no finite number, or what is given no faces; nobody's
+                state changes.
         """
+        image = as_picture(image)
         self._smoother.max_gap_s = self._tracker.max_gap_s = self._cadence.update(stamp_s)
         if given is None:
             faces = self._finder.find(image, stamp_s)
@@ -213,9 +228,11 @@ class FacialPipeline:
             self._smoother.forget_except(set(people))
         if not faces:
             return []
-        probabilities, affect = self._classify(image, faces)
+        batches = crop_inputs(image, faces, self.classifier.card.faces, self.detector.framing)
+        faces = judged(faces, batches[0], self.detector.framing, self.detector.name)
+        output = self.classifier(*batches)
         estimates = []
-        for face, person, p, va in zip(faces, people, probabilities, affect, strict=True):
+        for face, person, p, va in zip(faces, people, output.probabilities, output.affect, strict=True):
             value = self._smoother.update(person, np.concatenate([p, va]), stamp_s)
             estimates.append(self._estimate(face, person, value, stamp_s))
         return estimates
@@ -237,13 +254,8 @@ class FacialPipeline:
         return any(getattr(config, name) != getattr(self.config, name) for name in names)
 
     def _other_network(self, config: FacialConfig) -> bool:
-        names = ("model", "provider", "threads")
+        names = ("model", "provider", "threads", "prior")
         return any(getattr(config, name) != getattr(self.config, name) for name in names)
-
-    def _classify(self, image: Picture, faces: Sequence[Face]) -> tuple[np.ndarray, np.ndarray]:
-        batches = crop_inputs(image, faces, self.classifier.card.faces, self.detector.framing)
-        output = self.classifier(*batches)
-        return output.probabilities, output.affect
 
     def _estimate(self, face: Face, track_id: str, value: np.ndarray, stamp_s: float) -> EmotionEstimate:
         count = len(self.classifier.card.labels)
@@ -257,6 +269,15 @@ class FacialPipeline:
             track_id=track_id,
             model=self.classifier.card.name,
         )
+
+
+def _check_parts(config: object, detector: object, classifier: object) -> None:
+    """Raise EmotionError for names where things are expected."""
+    if not isinstance(config, FacialConfig):
+        raise EmotionError(f"expected a FacialConfig, got {config!r:.60}: FacialConfig(detector='yunet', …) makes one")
+    for what, part, needed in (("detector", detector, "detect"), ("classifier", classifier, "card")):
+        if part is not None and not hasattr(part, needed):
+            raise EmotionError(f"expected a {what} with {needed!r}, got {part!r:.60}: names go into the FacialConfig")
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from emotion_core.media.given import as_picture
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.types import EmotionEstimate, Picture
 from emotion_core.vision.crop import crop_inputs
 from emotion_core.vision.detect import FaceDetector, create_detector
+from emotion_core.vision.quality import judged
 
 
 class StillPipeline:
@@ -28,12 +30,22 @@ class StillPipeline:
         self.vote = vote
 
     def process(self, image: Picture) -> list[EmotionEstimate]:
-        """Estimates for (H, W, 3) uint8 BGR, the largest face first; all stamps are 0."""
+        """Estimates for a picture, the largest face first; all stamps are 0.
+
+        Args:
+            image: (H, W, 3) uint8, BGR, or whatever else ``as_picture`` takes: a path, a file's content, grey, ….
+
+        Raises:
+            EmotionError: it is no picture, or cannot be read.
+        """
+        image = as_picture(image)
         faces = self.detector.detect(image)
         if not faces:
             return []
         card = self.classifier.card
-        output = self.classifier(*crop_inputs(image, faces, card.faces, self.detector.framing))
+        batches = crop_inputs(image, faces, card.faces, self.detector.framing)
+        faces = judged(faces, batches[0], self.detector.framing, self.detector.name)
+        output = self.classifier(*batches)
         probabilities, affect, votes = output.probabilities, output.affect, output.votes
         return [
             EmotionEstimate(

@@ -27,6 +27,7 @@ COLUMNS_BEFORE = (
     "width",
     "height",
     "detection_score",
+    "face_quality",
     "label",
     "confidence",
 )
@@ -231,7 +232,7 @@ def values_of(estimate: EmotionEstimate) -> dict[str, str | float]:
     if estimate.face is not None:
         box = estimate.face.box
         result |= {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
-        result["detection_score"] = estimate.face.score
+        result["detection_score"], result["face_quality"] = estimate.face.score, estimate.face.quality
     result |= {f"p_{label}": p for label, p in zip(estimate.labels, estimate.probabilities, strict=True)}
     return {name: value for name, value in result.items() if value == value}  # NaN is no value
 

@@ -47,7 +47,7 @@ class ModelEnsemble(Classifier):
         return self.members[0].provider
 
     def uncalibrated(self, *inputs: NDArray[np.float32]) -> EnsembleOutput:
-        """Run a batch; see ``Classifier``. The branches of what comes out are the members, each calibrated by its card."""
+        """Run a batch; see ``Classifier``. The branches are the members, calibrated as their cards say."""
         return replace(super().uncalibrated(*inputs), weights=self._weights)
 
     def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:

@@ -124,7 +124,10 @@ class VoiceModel:
         return self.network.run({"mel": mel, "state": state, "heard": heard, "speaker": speakers})["logits"]
 
     def _hear_all(self, mel: NDArray[np.float32], speaker: Speaker | None) -> tuple[VoiceStream, VoiceOpinion]:
-        mel = np.asarray(mel, np.float32)
+        try:
+            mel = np.asarray(mel, np.float32)
+        except (TypeError, ValueError):
+            raise EmotionError(f"{self.card.name} takes mel frames, got {type(mel).__name__}") from None
         if mel.ndim != 2 or mel.shape[0] != self.bands or not mel.shape[1]:
             raise EmotionError(f"{self.card.name} takes mel frames of shape ({self.bands}, n), got {mel.shape}")
         stream = self.stream()

@@ -75,7 +75,7 @@ def _worse(
     if happens[1] and (small := round(side * config.shrink ** float(strength[1]))) < side:
         shrunk = cv2.resize(face, (small, small), interpolation=cv2.INTER_AREA)
         face = cv2.resize(shrunk, (side, side), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-    if happens[2]:
+    if happens[2] and config.dark < 1:
         light = config.dark ** float(strength[2])
         face = np.round(face * (255 * light)) / np.float32(255)
         grain = grain * light

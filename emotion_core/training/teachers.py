@@ -3,6 +3,9 @@
     Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network. 2015. https://arxiv.org/abs/1503.02531
     Beyer et al.: Knowledge distillation: A good teacher is patient and consistent. CVPR 2022.
 
+A teacher may also be a file of answers, which `emotion yardstick --answers` writes: what networks say about the faces
+that each has not learned from.
+
 A teacher sees each sample as its own card says: in its size, colours and value range. It may be anything that runs
 here: a network with its weights, an exported one whose architecture nobody knows, an ensemble. What teachers say is
 asked for once, before the training, so that a large one costs one pass over the data and not one an epoch.
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,7 @@ from torch import Tensor
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.errors import EmotionError
 from emotion_core.evaluation.evaluate import Network
+from emotion_core.evaluation.folds import key_of
 from emotion_core.export.torch_network import TorchNetwork
 from emotion_core.export.weights import load_network
 from emotion_core.labels import share_labels
@@ -38,6 +43,7 @@ from emotion_core.training.trained import check_same_input
 
 log = logging.getLogger(__name__)
 
+ANSWERS_SUFFIX = ".npz"
 _ASK_AT_ONCE = 64
 """Most samples that a teacher sees at a time."""
 
@@ -46,9 +52,9 @@ class Teachers:
     """Trained models whose mean probabilities are mixed into the targets.
 
     Args:
-        models: each a ``.safetensors`` of this library, an ``.onnx``, the card of an ensemble, or the name of any of
-            the latter two. They know every label of the data, in any order; what else they know is left out, and what
-            they say of the labels of the data then sums to 1.
+        models: each a ``.safetensors`` of this library, an ``.onnx``, the card of an ensemble, the name of any of the
+            latter two, or an ``.npz`` of answers. They know every label of the data, in any order; what else they know
+            is left out, and what they say of the labels of the data then sums to 1.
 
     Attributes:
         hashes: of each one's weights and labels; None for a file that is gone, which an interrupted training does not
@@ -89,17 +95,24 @@ class Teachers:
                 samples.
         """
         total, trained = np.zeros(tuple(targets.shape)), []
-        opened = [_open(model, device) for model in self.models]  # a wrong one is told before the first is asked
-        known = [_places(card, labels, model) for (_, card), model in zip(opened, self.models, strict=True)]
-        for (network, card), places, model in zip(opened, known, self.models, strict=True):
+        asked = [model for model in self.models if model.suffix != ANSWERS_SUFFIX]
+        for model in self.models:
+            if model.suffix == ANSWERS_SUFFIX:
+                total += read_answers(model, data, labels)
+                trained.append({"name": model.name})
+        opened = [_open(model, device) for model in asked]  # a wrong one is told before the first is asked
+        known = [_places(card.labels, labels, model) for (_, card), model in zip(opened, asked, strict=True)]
+        for (network, card), places, model in zip(opened, known, asked, strict=True):
+            said = np.zeros_like(total)
             samples, views = _samples(data, card, inputs, model)
             log.info("%s looks at %d samples", model, len(targets))
             for view in views:
                 answers = EnsembleOutput.concatenate([network(*view(batch)) for batch in samples()])
-                total += answers.restricted(np.arange(len(targets)), places).probabilities
+                said += answers.restricted(np.arange(len(targets)), places).probabilities
+            total += said / len(views)
             trained.append({"name": card.name, **card.training})
-        said = torch.from_numpy(total / (len(views) * len(opened))).to(targets)
-        return torch.lerp(targets, said, weight), trained
+        mean = torch.from_numpy(total / len(self.models)).to(targets)
+        return torch.lerp(targets, mean, weight), trained
 
 
 _Batch = tuple[NDArray[np.float32], ...]
@@ -139,13 +152,37 @@ def _open(model: Path, device: torch.device) -> tuple[Network, ModelCard]:
     return classifier, classifier.card
 
 
-def _places(card: ModelCard, labels: Sequence[str], model: Path) -> tuple[int, ...]:
+def read_answers(path: Path, data: Any, labels: Sequence[str]) -> NDArray[np.float64]:
+    """What a file says about each face of a dataset, (N, classes) in the order of the labels.
+
+    Raises:
+        EmotionError: it is no file of answers, does not know a face, or lacks a label.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            known = {key: i for i, key in enumerate(file["keys"].tolist())}
+            names, probabilities = tuple(file["labels"].tolist()), file["probabilities"].astype(np.float64)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise EmotionError(
+            f"{path} is no file of answers, which `emotion yardstick --answers` writes: {error}"
+        ) from None
+    if not isinstance(data, FaceDataset):
+        raise EmotionError(f"{path} holds answers about single faces, the data has none")
+    places = _places(names, labels, path)
+    rows = [known.get(key_of(data, i), -1) for i in range(len(data))]
+    if missing := rows.count(-1):
+        raise EmotionError(f"{path} knows nothing of {missing} of the {len(rows)} faces: it was made from other data")
+    chosen = probabilities[rows][:, list(places)]
+    return chosen / np.maximum(chosen.sum(1, keepdims=True), np.finfo(np.float64).tiny)
+
+
+def _places(known: Sequence[str], labels: Sequence[str], model: Path) -> tuple[int, ...]:
     """Where the labels of the data stand among the teacher's, in the order of the data."""
-    shared = share_labels(card.labels, labels)
+    shared = share_labels(known, labels)
     if shared.only_data:
         raise EmotionError(
             f"the teacher {model} must know all labels of the data: it lacks {', '.join(shared.only_data)} and tells "
-            f"{', '.join(card.labels)}"
+            f"{', '.join(known)}"
         )
     return shared.model
 
@@ -160,6 +197,8 @@ def _hash(model: Path) -> str | None:
             return None
         network, card = load_network(model)
         return of_weights({**network.state_dict(), "labels " + ",".join(card.labels): torch.zeros(0)})
+    if model.suffix == ANSWERS_SUFFIX:
+        return sha256(model) if model.is_file() else None
     try:
         path = find_model(model)
     except EmotionError:

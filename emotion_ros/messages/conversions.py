@@ -38,8 +38,9 @@ def to_message(estimate: types.EmotionEstimate, header: Header, width: int, heig
         roi = message.roi
         roi.x_offset, roi.y_offset, roi.width, roi.height = estimate.face.box.clamped(width, height)
         message.detection_score = estimate.face.score
+        message.face_quality = estimate.face.quality
     else:
-        message.detection_score = math.nan
+        message.detection_score = message.face_quality = math.nan
     message.label = estimate.label
     message.confidence = estimate.confidence
     message.labels = list(estimate.labels)

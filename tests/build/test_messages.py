@@ -45,6 +45,7 @@ def test_the_interface_has_not_moved():
         ("string", "track_id", None),
         ("sensor_msgs/RegionOfInterest", "roi", None),
         ("float32", "detection_score", None),
+        ("float32", "face_quality", None),
         ("string", "label", None),
         ("float32", "confidence", None),
         ("string[]", "labels", None),
