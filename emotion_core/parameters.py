@@ -44,6 +44,16 @@ class Parameter:
             raise EmotionError(f"parameter {name}: expected a number in [{low:g}, {high:g}], got {value!r}")
 
 
+def check_finite(value: object, what: str) -> None:
+    """Raise EmotionError unless a value is a finite number; ``what`` says which, with its unit."""
+    try:
+        if math.isfinite(value):  # type: ignore[arg-type]
+            return
+    except TypeError:  # no number at all
+        pass
+    raise EmotionError(f"expected {what} as a finite number, got {value!r:.60}")
+
+
 def parameter(default: Any, description: str, **kwargs: Any) -> Any:
     """A dataclass field that carries a Parameter."""
     return field(default=default, metadata={_KEY: Parameter(description, **kwargs)})

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
 from emotion_core.labels import FER2013, canonical
-from emotion_core.media.pixels import decode_image
+from emotion_core.media.given import as_picture
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.store.finding import DEFAULT_MODEL
@@ -36,11 +36,6 @@ BOX = 1.1
 
 _DETECTION_PX = 640  # as for other single pictures
 _LARGEST_PX = 8192  # longer pictures are shrunk: OpenCV cuts nothing out of the largest
-_ENCODINGS = {
-    "uint8": {1: "mono8", 3: "bgr8", 4: "bgra8"},
-    "uint16": {1: "mono16", 3: "bgr16", 4: "bgra16"},
-    "float32": {1: "32FC1", 3: "32FC3"},
-}
 
 
 class RMN:
@@ -88,8 +83,8 @@ class RMN:
         """Where faces are, the largest first.
 
         Args:
-            frame: (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA; uint8, uint16, or float32 in [0, 1]
-                without alpha.
+            frame: (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA; uint8, uint16, or floats in [0, 1]; a path, or
+                whatever else ``as_picture`` takes.
 
         Returns:
             For each face 'xmin', 'ymin', 'xmax' and 'ymax' in pixels of the frame, the latter two exclusive.
@@ -97,7 +92,7 @@ class RMN:
         Raises:
             EmotionError: the frame is no picture, or there is no detector.
         """
-        return [box for _, box in self._find(_picture(frame), frame)]
+        return [box for _, box in self._find(*_picture(frame))]
 
     def detect_emotion_for_single_frame(self, frame: NDArray[Any]) -> list[dict[str, Any]]:
         """What the faces of a picture show, the largest first; an empty list where there are none.
@@ -109,8 +104,8 @@ class RMN:
             For each face the keys of ``detect_faces``, and 'emo_label', 'emo_proba' and 'proba_list' as
             ``detect_emotion_for_single_face_image`` returns them.
         """
-        image = _picture(frame)
-        found = self._find(image, frame)
+        image, size = _picture(frame)
+        found = self._find(image, size)
         if not found:
             return []
         faces = [face for face, _ in found]
@@ -131,15 +126,17 @@ class RMN:
         Returns:
             The label, its probability, and a dictionary {label: probability} for each of ``labels``.
         """
-        image = _picture(face_image)
+        image, _ = _picture(face_image)
         return self._tell(self.emo_model(*(fit_faces(image[None], item) for item in self._inputs)))[0]
 
     @staticmethod
     def draw(frame: NDArray[Any], results: Sequence[Mapping[str, Any]]) -> Picture:
         """Draw results into a frame; returns it, or where it is not (H, W, 3) uint8 a copy that is."""
-        image = _picture(frame, largest_px=None)
+        image = as_picture(frame)
         drawn = draw_estimates(image, [_estimate(result) for result in results], panels=False)
-        if frame.dtype != np.uint8 or frame.shape != drawn.shape or not frame.flags.writeable:
+        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape != drawn.shape:
+            return drawn
+        if not frame.flags.writeable:
             return drawn
         frame[:] = drawn
         return frame
@@ -169,10 +166,11 @@ class RMN:
             raise EmotionError("this RMN was made with face_detector=False: give it faces that are cut out already")
         return self.face_detector
 
-    def _find(self, image: Picture, frame: NDArray[Any]) -> list[tuple[Face, dict[str, int]]]:
-        """Faces in pixels of the image, and their boxes in those of the frame, of which it may be a smaller copy."""
+    def _find(self, image: Picture, size: tuple[int, int]) -> list[tuple[Face, dict[str, int]]]:
+        """Faces in pixels of the image, and their boxes in those of the frame of a (height, width), of which it may be
+        a smaller copy."""
         height, width = image.shape[:2]
-        across, down = frame.shape[1] / width, frame.shape[0] / height
+        across, down = size[1] / width, size[0] / height
         found = []
         for face in self._searching.detect(image):
             x, y, wide, high = _square(face.box).clamped(width, height)
@@ -196,23 +194,15 @@ def _square(box: Box) -> Box:
     return Box(x - side / 2, y - side / 2, side, side)
 
 
-def _picture(frame: NDArray[Any], largest_px: int | None = _LARGEST_PX) -> Picture:
-    """(H, W, 3) uint8 BGR, of a longer side of at most so many pixels."""
-    wanted = "a picture (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA of uint8, uint16 or float32"
-    if not isinstance(frame, np.ndarray):
-        raise EmotionError(f"expected {wanted}, got {type(frame).__name__}: was the file read? cv2.imread gives None")
-    channels = frame.shape[2] if frame.ndim == 3 else 1
-    kinds = _ENCODINGS.get(frame.dtype.name, {})
-    if frame.ndim not in (2, 3) or not frame.size or channels not in kinds:
-        raise EmotionError(f"expected {wanted}, got {frame.dtype} of shape {frame.shape}")
-    longest = max(frame.shape[:2])
-    if largest_px is not None and longest > largest_px:
-        size = (max(1, round(side * largest_px / longest)) for side in (frame.shape[1], frame.shape[0]))
-        frame = cv2.resize(frame, tuple(size), interpolation=cv2.INTER_AREA)
-    height, width = frame.shape[:2]
-    data = np.ascontiguousarray(frame)
-    step = width * channels * data.itemsize
-    return decode_image(kinds[channels], height, width, step, data.reshape(-1).view(np.uint8))
+def _picture(frame: Any) -> tuple[Picture, tuple[int, int]]:
+    """(H, W, 3) uint8 BGR of a longer side of at most _LARGEST_PX, and the (height, width) that it had."""
+    size = frame.shape[:2] if isinstance(frame, np.ndarray) else None
+    if size is not None and len(size) == 2 and min(size) > 0 and max(size) > _LARGEST_PX:
+        factor = _LARGEST_PX / max(size)
+        small = (max(1, round(size[1] * factor)), max(1, round(size[0] * factor)))
+        return as_picture(cv2.resize(frame, small, interpolation=cv2.INTER_AREA)), size
+    image = as_picture(frame)
+    return image, image.shape[:2]
 
 
 def _estimate(result: Mapping[str, Any]) -> EmotionEstimate:

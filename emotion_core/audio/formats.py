@@ -109,7 +109,10 @@ def to_mono(sound: NDArray[Any]) -> Mono:
     Raises:
         EmotionError: another shape or type.
     """
-    sound = np.asarray(sound)
+    try:
+        sound = np.asarray(sound)
+    except ValueError as error:  # channels of different lengths
+        raise EmotionError(f"expected sound as an array (n,) or (n, channels), got {error}") from None
     if sound.ndim == 1:
         sound = sound[:, None]
     if sound.ndim != 2 or not 1 <= sound.shape[1] <= _MAX_CHANNELS:

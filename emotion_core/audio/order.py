@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotion_core.audio.spectrum import Samples
-from emotion_core.errors import EmotionError
+from emotion_core.parameters import check_finite
 
 MAX_STEP_S = 1.0
 """The longest gap or step back in the time of one sound."""
@@ -93,8 +93,7 @@ class ChunkOrder:
         Raises:
             EmotionError: the time is no number.
         """
-        if not math.isfinite(stamp_s):
-            raise EmotionError(f"expected the time of a chunk of sound in seconds, got {stamp_s}")
+        check_finite(stamp_s, "the time of a chunk of sound in seconds")
         if not len(samples):
             return False, samples
         newest_s = max([self.end_s, *(s + len(x) / self.rate_hz for s, x in self._waiting)])

@@ -82,5 +82,5 @@ def _let_go() -> None:
 
 def check_rate(rate_hz: int) -> None:
     """Raise EmotionError where this can be no sample rate."""
-    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-        raise EmotionError(f"expected a sample rate of {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, got {rate_hz}")
+    if not isinstance(rate_hz, int | float | np.number) or not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        raise EmotionError(f"expected a sample rate of {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, got {rate_hz!r:.60}")

@@ -117,10 +117,15 @@ def _bands(config: MelConfig) -> tuple[tuple[int, NDArray[np.float32]], ...]:
 
 
 def checked(samples: Samples) -> Samples:
-    """The samples as float32; raises EmotionError where they are not one channel of at least one sample."""
-    samples = np.asarray(samples, np.float32)
+    """The samples as float32; raises EmotionError where they are not one channel of at least one finite sample."""
+    try:
+        samples = np.asarray(samples, np.float32)
+    except (TypeError, ValueError):
+        raise EmotionError(f"expected samples (n,) of one channel, got {type(samples).__name__}") from None
     if samples.ndim != 1 or not len(samples):
         raise EmotionError(f"expected one channel of at least one sample, shape (n,), got shape {samples.shape}")
+    if not np.isfinite(samples).all():
+        raise EmotionError(f"expected finite samples, got NaN or infinity among {len(samples)}: zero them first")
     return samples
 
 

@@ -25,6 +25,7 @@ from emotion_core.data.folder import read_bytes, read_picture
 from emotion_core.data.subset import QUADRANTS, balanced_indices, quadrants
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
+from emotion_core.store.files import user_path
 
 FOLDERS = ("Training_Unlabeled", "Training_Labeled", "Validation")
 """Where each set lies, by its index: 0 unlabelled (automatically annotated), 1 training, 2 validation."""
@@ -86,7 +87,7 @@ class PreparedAffectNet(FaceDataset):
                 "normalise in transforms if yours needs it"
             )
         self.labels = AFFECTNET
-        self.folder = Path(base_path_to_affectnet) / set_folder(idx_set)
+        self.folder = user_path(base_path_to_affectnet) / set_folder(idx_set)
         self.transforms, self.max_loaded_images_per_label = transforms, max_loaded_images_per_label
         self._all_names, self._classes, self._affect, self.skipped = self._list()
         if not self._all_names:

@@ -25,7 +25,7 @@ from emotion_core.data.folder import resize_square
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
 from emotion_core.media.pictures import decode_picture
-from emotion_core.store.files import UNFINISHED, atomic_write
+from emotion_core.store.files import UNFINISHED, atomic_write, user_path
 
 TABLES = ("automatically_annotated.csv", "training.csv", "validation.csv")
 COLUMNS = (
@@ -135,12 +135,12 @@ def prepare_affectnet(
         EmotionError: a folder, the table or one of its columns is missing, the destination holds faces of another
             table, or a face cannot be written.
     """
-    images, folder = Path(images), Path(out) / set_folder(set_index)
+    images, folder = user_path(images), user_path(out) / set_folder(set_index)
     if not images.is_dir():
         raise EmotionError(f"no AffectNet pictures: {images} is not a folder")
     if workers < 0:
         raise EmotionError(f"expected 0 workers (one a core) or more, got {workers}")
-    table = Path(annotations)
+    table = user_path(annotations)
     if table.is_dir():
         table /= TABLES[set_index]
     skips = _Skips()

@@ -23,6 +23,7 @@ from emotion_core.data.dataset import FaceSet
 from emotion_core.data.folder import read_picture, resize_square
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
+from emotion_core.store.files import user_path
 
 CODES = ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sad", "surprise")
 """What the numbers of CK+ stand for, from 0."""
@@ -81,7 +82,7 @@ def load_ckplus(root: str | Path, crop: Crop | None = None) -> CkPlus:
     Raises:
         EmotionError: a folder is missing, a label or a frame malformed, or no labelled face is there.
     """
-    root = Path(root)
+    root = user_path(root)
     for name in (IMAGES, EMOTIONS):
         if not (root / name).is_dir():
             raise EmotionError(f"no CK+ data: {root / name} is missing (expected {IMAGES} and {EMOTIONS} in {root})")

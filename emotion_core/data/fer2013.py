@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from emotion_core.data.dataset import FaceSet
 from emotion_core.errors import EmotionError
 from emotion_core.labels import FER2013
+from emotion_core.store.files import user_path
 
 FILE = "fer2013.csv"
 WHOLE_FILES = (FILE, "icml_face_data.csv")
@@ -56,7 +57,7 @@ def load_fer2013(root_or_csv: str | Path, split: str) -> FaceSet:
     """
     if split not in USAGES:
         raise EmotionError(f"unknown FER2013 split {split!r}: use one of {', '.join(USAGES)}")
-    table, stem = _table(Path(root_or_csv), split)
+    table, stem = _table(user_path(root_or_csv), split)
     faces, classes, names = [], [], []
     for number, row in enumerate(csv_rows(table) if stem == _STEM else _split_rows(table, split)):
         if row.usage != USAGES[split]:

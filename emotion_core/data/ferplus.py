@@ -29,6 +29,7 @@ from emotion_core.data import fer2013
 from emotion_core.data.dataset import FaceSet
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET, FERPLUS
+from emotion_core.store.files import user_path
 
 FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
 FACES_FILE, VOTES_FILE = fer2013.FILE, "fer2013new.csv"
@@ -88,7 +89,7 @@ def load_ferplus(root: str | Path, split: str, protocol: str = PLURALITY) -> Fer
         raise EmotionError(f"unknown FER+ protocol {protocol!r}: use one of {', '.join(PROTOCOLS)}")
     if split not in FOLDERS:
         raise EmotionError(f"unknown FER+ split {split!r}: use one of {', '.join(FOLDERS)}")
-    root = Path(root)
+    root = user_path(root)
     has_pictures = any((root / folder).is_dir() for folder in FOLDERS.values())
     if not has_pictures and ((root / FACES_FILE).is_file() or (root / VOTES_FILE).is_file()):
         source, kept = root / VOTES_FILE, list(_from_tables(root / FACES_FILE, root / VOTES_FILE, split))

@@ -13,6 +13,7 @@ from emotion_core.data.dataset import FaceDataset
 from emotion_core.errors import EmotionError
 from emotion_core.media import pictures
 from emotion_core.media.frames import IMAGE_SUFFIXES
+from emotion_core.store.files import user_path
 
 
 class FolderDataset(FaceDataset):
@@ -73,7 +74,7 @@ def load_folder(
         EmotionError: there is no such folder, no class or no picture in it, a folder that is no label, or, without
             ``labels``, one without a picture.
     """
-    root = Path(root)
+    root = user_path(root)
     classes = class_names(root)
     order = classes if labels is None else tuple(labels)
     if len(set(order)) != len(order):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from emotion_core.data.folder import FolderDataset, class_names, load_folder, read_picture, resize_square
 from emotion_core.errors import EmotionError
+from emotion_core.store.files import user_path
 
 FOLDERS = {"train": "train", "valid": "val"}
 SIDE_PX = 224
@@ -66,10 +67,10 @@ def load_imagenet(root: str | Path, split: str, side: int = SIDE_PX) -> ImageNet
     """
     if split not in FOLDERS:
         raise EmotionError(f"unknown ImageNet split {split!r}: use one of {', '.join(FOLDERS)}")
-    folder = Path(root) / FOLDERS[split]
+    folder = user_path(root) / FOLDERS[split]
     if folder.is_dir() and not any(path.is_dir() for path in folder.iterdir()):
         raise EmotionError(f"{folder} holds no folders of classes: sort its pictures into them first, as in train")
-    train = Path(root) / FOLDERS["train"]
+    train = user_path(root) / FOLDERS["train"]
     found = load_folder(folder, class_names(train) if train.is_dir() else None)
     return ImageNet(found.root, found.names, found.targets, found.labels, side)
 

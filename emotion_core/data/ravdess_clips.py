@@ -29,7 +29,7 @@ from emotion_core.data.clip_files import ClipSpec, load_clip
 from emotion_core.data.clips import ClipDataset
 from emotion_core.data.voices import RAVDESS, RAVDESS_TEST, RAVDESS_VALID, SOUND_SUFFIXES, SPLITS
 from emotion_core.errors import EmotionError
-from emotion_core.store.files import atomic_write, cannot_write
+from emotion_core.store.files import atomic_write, cannot_write, user_path
 from emotion_core.vision.detect import create_detector
 
 PREPARED = "prepared"
@@ -94,7 +94,7 @@ class RavdessClips(ClipDataset):
     labels = RAVDESS
 
     def __init__(self, folder: str | Path, split: str) -> None:
-        self.folder = Path(folder)
+        self.folder = user_path(folder)
         actors = _read_split(self.folder)
         if not actors:
             raise EmotionError(f"{self.folder} holds no prepared clips: prepare them first")
@@ -186,7 +186,7 @@ def prepare_ravdess(
     Raises:
         EmotionError: there is no such folder, it holds no sentence, fewer than three actors, or nothing can be written.
     """
-    root, spec = Path(root), spec or ClipSpec()
+    root, spec = user_path(root), spec or ClipSpec()
     if not root.is_dir():
         raise EmotionError(f"{root} is not a folder: expected one with RAVDESS, ACTOR01/01-01-06-01-02-01-01.mp4")
     takes = find_takes(root)
@@ -234,7 +234,7 @@ def prepare_ravdess(
 def prepared_folder(root: str | Path, spec: ClipSpec) -> Path:
     """Where clips of these settings lie: other settings are other clips, in a folder of their own."""
     key = hashlib.sha256(json.dumps(spec.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
-    return Path(root) / PREPARED / f"{spec.frames}x{spec.size}-{spec.n_mfcc}mfcc-{key}"
+    return user_path(root) / PREPARED / f"{spec.frames}x{spec.size}-{spec.n_mfcc}mfcc-{key}"
 
 
 def split_actors(actors: Sequence[str], known: Mapping[str, str], seed: int = 0) -> dict[str, str]:

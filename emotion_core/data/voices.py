@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
 from emotion_core.labels import canonical
+from emotion_core.store.files import user_path
 
 RAVDESS = ("neutral", "calm", "happy", "sad", "anger", "fear", "disgust", "surprise")
 """The classes of RAVDESS in the order of its codes 01 to 08."""
@@ -161,7 +162,7 @@ def load_voice_folder(root: str | Path, split: str | None = None) -> Voices:
     Raises:
         EmotionError: there is no such folder, no class in it, or a class without sound.
     """
-    root = Path(root)
+    root = user_path(root)
     _need_folder(root, "one that holds a folder of sounds for each class")
     inside = root if split is None else root / split
     if inside.is_dir() and inside != root:
@@ -177,7 +178,7 @@ def load_voice_table(table: str | Path, split: str | None = None) -> Voices:
     Raises:
         EmotionError: the table or one of its columns is missing, a row is incomplete or names a file that is not there.
     """
-    table = Path(table)
+    table = user_path(table)
     try:
         with table.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
@@ -274,7 +275,7 @@ def speaker_folds(
 
 
 def _named(root: str | Path, read: Callable[[str], Voice | None], labels: Sequence[str], what: str) -> Voices:
-    root = Path(root)
+    root = user_path(root)
     _need_folder(root, f"one with {what}")
     entries = [(name, voice) for name in _sounds(root) if (voice := read(Path(name).stem)) is not None]
     return _voices(root, entries, labels, f"{root} holds no {what}")

@@ -21,7 +21,7 @@ from emotion_core.export.torch_network import TorchNetwork
 from emotion_core.export.weights import load_network, save_network
 from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.store.card import ModelCard
-from emotion_core.store.files import prepare_folder
+from emotion_core.store.files import prepare_folder, user_path
 from emotion_core.training.distributed import DEVICES
 from emotion_core.training.settings import check_choices, refuse_unknown
 
@@ -297,7 +297,7 @@ def _same_weights(a: nn.Module, b: nn.Module) -> bool:
 
 def check_folder(path: str | Path, holds: Sequence[str]) -> Path:
     """The folder to load from; raises EmotionError when it is not there, naming what should be in it."""
-    folder = Path(path)
+    folder = user_path(path)
     if not folder.is_dir():
         raise EmotionError(f"there is no folder {folder}: give {' or '.join(holds)}")
     return folder

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
+from emotion_core.media.given import as_picture
+from emotion_core.vision.picture import from_16_bit
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,9 @@ def as_faces(given: Any) -> tuple[list[NDArray[Any]], bool]:
 
     Args:
         given: an ``Image`` (or any object with ``opencv()``, such as OpenDR's), a numpy array or torch tensor, or a
-            list of these. Pixels are (H, W), (H, W, C) or (C, H, W), a batch has one dimension more. With 1 channel
-            they are grey, with 3 BGR, with 4 BGRA, of which the last is left out. uint8, or floats in [0, 1].
+            list of these; or a path, a file's content or a picture of PIL, see ``as_picture``. Pixels are (H, W),
+            (H, W, C) or (C, H, W), a batch has one dimension more. With 1 channel they are grey, with 3 BGR, with 4
+            BGRA, of which the last is left out. uint8, uint16 over its whole range, or floats in [0, 1].
 
     Returns:
         (H, W) or (H, W, 3) arrays, uint8 or float32 in [0, 1].
@@ -94,7 +97,7 @@ def as_faces(given: Any) -> tuple[list[NDArray[Any]], bool]:
     if hasattr(given, "detach"):
         given = given.detach().cpu().numpy()
     if not isinstance(given, np.ndarray):
-        raise EmotionError(f"expected an Image, an array, a tensor or a list of these, got {type(given).__name__}")
+        return [as_picture(given)], False
     if given.ndim == 4:
         if not len(given):
             raise EmotionError(f"expected at least one face, got an empty batch of shape {given.shape}")
@@ -112,10 +115,12 @@ def _checked(pixels: NDArray[Any]) -> NDArray[Any]:
                 raise EmotionError(f"expected 1, 3 or 4 channels at the beginning or end of the shape, got {shape}")
             pixels = pixels.transpose(1, 2, 0)
         pixels = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels[:, :, :3]
+    if pixels.dtype == np.uint16:
+        pixels = from_16_bit(np.ascontiguousarray(pixels))
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
     if not np.issubdtype(pixels.dtype, np.floating):
-        raise EmotionError(f"expected uint8 or floats in [0, 1], got {pixels.dtype}")
+        raise EmotionError(f"expected uint8, uint16 or floats in [0, 1], got {pixels.dtype}")
     low, high = float(pixels.min()), float(pixels.max())
     if not (low >= 0.0 and high <= 1.0):
         problem = "NaN" if np.isnan(pixels).any() else f"values from {low:g} to {high:g}"

@@ -13,8 +13,9 @@ from emotion_core.errors import EmotionError
 from emotion_core.media import avif, jpeg, png
 from emotion_core.media.headers import KINDS, Measure, measure
 from emotion_core.media.pixels import MAX_PIXELS, MAX_SIDE_PX, decode_with_opencv
-from emotion_core.store.files import atomic_write, cannot_write
+from emotion_core.store.files import atomic_write, cannot_write, user_path
 from emotion_core.types import Picture
+from emotion_core.vision.picture import as_bgr, is_grey
 
 MAX_WHOLE_PIXELS = 250_000_000
 """More than the 200 megapixels of telephones. A file that must be decoded in one piece may not have more; most JPEGs
@@ -56,7 +57,7 @@ def read_picture(path: str | Path) -> StoredPicture:
         raise EmotionError(f"{path} does not exist: check the path") from None
     except OSError as error:
         raise EmotionError(f"{path} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:  # a zero byte in the path
+    except (TypeError, ValueError) as error:  # a zero byte in the path, or no path
         raise EmotionError(f"{str(path)!r} cannot be read: {error}") from None
     try:
         return decode_picture(content)
@@ -89,12 +90,12 @@ def write_picture(path: str | Path, picture: Picture) -> None:
 
     Args:
         path: of the file; its folder exists. Any name that the file system takes.
-        picture: (H, W, 3) uint8, BGR.
+        picture: (H, W, 3) uint8, BGR, or of another kind that ``as_bgr`` takes.
 
     Raises:
-        EmotionError: it cannot be written, or OpenCV does not write such a kind.
+        EmotionError: it is no picture, cannot be written, or OpenCV does not write such a kind.
     """
-    path = Path(path)
+    path, picture = user_path(path), picture if is_grey(picture) else as_bgr(picture)
     done = False
     if path.suffix.isascii():  # OpenCV crashes on one that is not UTF-8
         with contextlib.suppress(cv2.error):

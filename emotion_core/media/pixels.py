@@ -18,17 +18,14 @@ from emotion_core.errors import EmotionError
 from emotion_core.media import jpeg, png
 from emotion_core.media.headers import kind_of
 from emotion_core.types import Picture
+from emotion_core.vision.picture import MAX_SIDE_PX, from_16_bit, from_float
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview | array[int] | NDArray[np.uint8]"
 
 _DEPTHS = ("16UC1", "mono16", "32FC1")
 
-MAX_SIDE_PX = 16384
 MAX_PIXELS = 100_000_000
 """More than any camera has: a header beyond is a mistake, and believing it would fill the memory."""
-
-FLOAT_SLACK = 0.1
-"""How far float pixels may leave [0, 1] (sharpening overshoots) before they are taken for something else."""
 
 
 @dataclass(frozen=True)
@@ -216,37 +213,20 @@ def _bytes(data: Buffer) -> NDArray[np.uint8]:
 def _to_bgr(encoding: str, layout: _Layout, values: NDArray[Any]) -> Picture:
     image = values
     if layout.kind == "f4":
-        image = _from_float(encoding, image)
+        image = from_float(image, f"{encoding} image")
     elif layout.kind == "u2" and not encoding.startswith("bayer"):
-        image = _from_16_bit(image)
+        image = from_16_bit(image)
     if layout.code == _NV24:
         image = _from_nv24(image)
     elif layout.code is not None:
         image = cv2.cvtColor(image, layout.code)
     if image.dtype == np.uint16:  # a Bayer pattern loses least when it is scaled last
-        image = _from_16_bit(image)
+        image = from_16_bit(image)
     if image is values:
         if not image.flags.c_contiguous:
             return np.ascontiguousarray(image)
         image.setflags(write=False)
     return image
-
-
-def _from_16_bit(values: NDArray[Any]) -> NDArray[Any]:
-    return cv2.convertScaleAbs(values, alpha=255 / 65535)
-
-
-def _from_float(encoding: str, values: NDArray[Any]) -> NDArray[Any]:
-    low, high = float(values.min()), float(values.max())  # both NaN as soon as one value is
-    if not (np.isfinite(low) and np.isfinite(high)):
-        found = "NaN" if np.isnan(low) else "inf"
-        raise EmotionError(f"{encoding} image: expected values in [0, 1], got {found}: mask such pixels first")
-    if low < -FLOAT_SLACK or high > 1 + FLOAT_SLACK:
-        raise EmotionError(
-            f"{encoding} image: expected values in [0, 1], got [{low:g}, {high:g}]: is this a depth image?"
-        )
-    # Not convertScaleAbs, which would mirror the slightly negative ones.
-    return np.rint(np.clip(values, 0, 1) * np.float32(255)).astype(np.uint8)
 
 
 def _from_nv24(values: NDArray[Any]) -> NDArray[Any]:
@@ -317,7 +297,7 @@ def decode_with_opencv(content: bytes, flags: int = cv2.IMREAD_COLOR | cv2.IMREA
             "of a kind that this OpenCV lacks"
         )
     if image.dtype == np.uint16:
-        image = _from_16_bit(image)
+        image = from_16_bit(image)
     elif image.dtype != np.uint8:
         raise EmotionError(f"expected a picture of 8 or 16 bits a channel, got {image.dtype}: convert it first")
     return np.asarray(image, np.uint8)

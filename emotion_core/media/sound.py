@@ -81,7 +81,7 @@ class SoundSource:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.name, self._path = str(path), user_path(str(path))
+        self.name, self._path = str(path), user_path(path)
         try:
             import av
         except ImportError as error:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from emotion_core.audio.features import sound_features
 from emotion_core.labels import translate
+from emotion_core.media.given import as_picture
 from emotion_core.parameters import parameter
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.pipeline.speaking import SpeakingFace
@@ -178,6 +179,7 @@ class AudiovisualPipeline:
         One of the faces gets the voice. Where nobody is seen and somebody is heard there is one estimate without a
         face; where neither is there is none.
         """
+        image = as_picture(image)
         estimates = self.facial.process(image, stamp_s, given)
         if not self._picture_s - self.facial.gap_s <= stamp_s <= self._picture_s:  # a late one tells nothing new
             self._picture_s = stamp_s

@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from collections import deque
 
+from emotion_core.parameters import check_finite
+
 _PERIODS = 3
 """A person may be missing in two frames, however slowly they come."""
 
@@ -41,7 +43,11 @@ class Cadence:
         """Take the stamp of the next frame in seconds; returns ``gap_s``.
 
         A repeated stamp and a late one say nothing of the rate; a step back beyond ``gap_s`` is a new start.
+
+        Raises:
+            EmotionError: the stamp is no finite number.
         """
+        check_finite(stamp_s, "the time of a frame in seconds")
         if self._last_s is None or self._last_s - stamp_s > self.gap_s:
             self._steps.clear()
             self._last_s = stamp_s

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_core.errors import EmotionError
 from emotion_core.types import Face, Picture
 from emotion_core.vision.detect import FaceDetector, shrink
 from emotion_core.vision.flow import follow
@@ -109,6 +110,9 @@ class GivenFaces:
 
 
 def largest(given: Sequence[tuple[str, Face]], count: int) -> list[tuple[str, Face]]:
-    """The largest faces first, at most so many; of two with one id the larger."""
-    ordered = sorted(given, key=lambda item: item[1].box.area, reverse=True)
+    """The largest faces first, at most so many; of two with one id the larger; raises EmotionError for no faces."""
+    try:
+        ordered = sorted(given, key=lambda item: item[1].box.area, reverse=True)
+    except (AttributeError, IndexError, TypeError):
+        raise EmotionError(f"expected the given faces as pairs of (id, Face), got {given!r:.80}") from None
     return list({name: (name, face) for name, face in reversed(ordered)}.values())[::-1][:count]

@@ -13,7 +13,7 @@ from emotion_core.audio.activity import FRAME, RATE_HZ, SPEECH, VoiceActivity
 from emotion_core.audio.mel import GE2E, at_level
 from emotion_core.audio.noise import NoiseFloor, at_frames
 from emotion_core.audio.order import SoundCounts
-from emotion_core.audio.spectrum import PowerMelStream, power_mel
+from emotion_core.audio.spectrum import PowerMelStream, checked, power_mel
 from emotion_core.audio.stream import SoundStream
 from emotion_core.runtime.voice import VoiceModel
 
@@ -225,7 +225,11 @@ def hear_whole(model: VoiceModel, samples: NDArray[np.float32], end_s: float) ->
 
     Returns:
         None where nobody speaks.
+
+    Raises:
+        EmotionError: the samples are not one channel of finite numbers, or there is none.
     """
+    samples = checked(samples)
     activity = VoiceActivity(len(samples) / RATE_HZ + 1.0)
     probabilities = activity.push(samples)
     mel = power_mel(samples, GE2E)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_core.errors import EmotionError
 from emotion_core.plots.figures import drawing, letters, new_figure, save_figure
 
 
@@ -27,8 +28,11 @@ def plot_confusion(
         path: its suffix says the kind.
         what: was counted.
         latex_fonts: see ``drawing``.
+
+    Raises:
+        EmotionError: these are no counts of these classes, or the file cannot be written.
     """
-    counts = np.asarray(counts)
+    counts = checked_counts(counts, len(labels))
     totals = counts.sum(1, keepdims=True)
     shares = 100 * counts / np.maximum(totals, 1)
     side = max(4.5, 0.72 * len(labels) + 2.2)
@@ -51,3 +55,17 @@ def plot_confusion(
         for spine in axes.spines.values():
             spine.set_visible(False)
         return save_figure(figure, path)
+
+
+def checked_counts(counts: object, classes: int) -> NDArray[np.integer]:
+    """(classes, classes) whole numbers from 0; raises EmotionError for anything else."""
+    try:
+        found = np.asarray(counts)
+    except ValueError:  # rows of different lengths
+        found = np.empty(0)
+    if found.shape != (classes, classes) or not classes or found.dtype.kind not in "iu" or found.min() < 0:
+        raise EmotionError(
+            f"expected counts ({classes}, {classes}) of the {classes} labels as whole numbers from 0, got "
+            f"{found.dtype} of shape {found.shape}"
+        )
+    return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_core.dependencies import matplotlib_apart
 from emotion_core.errors import EmotionError
-from emotion_core.store.files import atomic_write
+from emotion_core.store.files import atomic_write, user_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ _LATEX: dict[str, Any] = {
 
 def check_kind(path: str | Path) -> Path:
     """The path, where its suffix names a kind that is written here; raises EmotionError otherwise."""
-    path = Path(path)
+    path = user_path(path)
     if path.suffix.lower() not in ("", *KINDS):
         raise EmotionError(f"{path}: expected a picture's name that ends in {', '.join(KINDS)}")
     return path

@@ -73,8 +73,10 @@ def user_path(path: str | Path) -> Path:
     """A path as users write it: ``~`` and ``~/…`` stand for the home folder.
 
     Raises:
-        EmotionError: there is no home folder.
+        EmotionError: it is no path, or there is no home folder.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise EmotionError(f"expected a path, got {type(path).__name__}: give it as str or pathlib.Path")
     path = Path(path)
     try:
         return path.expanduser()

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from emotion_core.errors import EmotionError
 from emotion_core.store.card import METADATA_KEY, ModelCard, card_path
+from emotion_core.store.files import user_path
 
 SEAL_KEY = "emotion_file_sha256"
 UNSEALED = "0" * 64
@@ -44,7 +45,7 @@ def read_card(path: str | Path) -> ModelCard:
     Raises:
         EmotionError: the file is missing, cut off or damaged, or has no valid card.
     """
-    path = Path(path)
+    path = user_path(path)
     found = {key: (value, at) for key, value, at in _entries(path)}
     if SEAL_KEY in found:
         value, at = found[SEAL_KEY]

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_core.errors import EmotionError
 from emotion_core.store.card import Framing, Input
 from emotion_core.types import Face, Picture
+from emotion_core.vision.picture import as_bgr, is_grey
 
 FER2013 = Framing("fer2013")
 
@@ -28,7 +30,7 @@ def crop_face(
     side around the middle of the box, and is turned when the detector gave the eyes.
 
     Args:
-        image: (H, W, 3) uint8 or (H, W) uint8.
+        image: (H, W, 3) uint8 or (H, W) uint8; of other kinds see ``as_bgr``.
         face: where.
         size: side, or (height, width), of the result in pixels.
         unit: of the detector that found the face, see FaceDetector.framing.
@@ -38,7 +40,11 @@ def crop_face(
 
     Returns:
         (height, width, 3) or (height, width) uint8, as the image.
+
+    Raises:
+        EmotionError: the image is none.
     """
+    image = image if is_grey(image) else as_bgr(image)
     high, wide = (size, size) if isinstance(size, int) else size
     turn, centre = _turn(face, (high, wide), unit, framing, align)
     scales = np.hypot(turn[:, 0], turn[:, 1])
@@ -116,8 +122,11 @@ def crop_batch(
 
     Returns:
         (N, channels, height, width) float32 in the input's value range and colour order.
+
+    Raises:
+        EmotionError: the image is none.
     """
-    framing = face_input.framing or FER2013
+    image, framing = as_bgr(image), face_input.framing or FER2013
     batch = np.empty((len(faces), *face_input.shape), np.float32)
     for i, face in enumerate(faces):
         batch[i] = _to_input(crop_face(image, face, face_input.size, unit, framing, align), face_input)
@@ -128,6 +137,7 @@ def crop_inputs(
     image: Picture, faces: Sequence[Face], inputs: Sequence[Input], unit: float, align: bool | None = None
 ) -> list[NDArray[np.float32]]:
     """``crop_batch`` for each input of a model: the members of an ensemble see faces in frames of their own."""
+    image = as_bgr(image)
     return [crop_batch(image, faces, item, unit, align) for item in inputs]
 
 
@@ -140,11 +150,28 @@ def fit_faces(faces: NDArray[np.uint8], face_input: Input) -> NDArray[np.float32
 
     Returns:
         (N, channels, height, width) float32 in the input's value range and colour order.
+
+    Raises:
+        EmotionError: the faces are no such array; for one face pass ``face[None]``.
     """
+    check_faces(faces)
     batch = np.empty((len(faces), *face_input.shape), np.float32)
     for i, face in enumerate(faces):
         batch[i] = _to_input(_resize(face, face_input.size), face_input)
     return batch
+
+
+def check_faces(faces: NDArray[np.uint8]) -> None:
+    """Raise EmotionError unless this is a batch of cropped faces, (N, H, W) or (N, H, W, 3) uint8, none of them
+    empty."""
+    wanted = "cropped faces (N, H, W) grey or (N, H, W, 3) BGR of uint8"
+    if not isinstance(faces, np.ndarray):
+        raise EmotionError(f"expected {wanted}, got {type(faces).__name__}: np.stack makes a batch of a list")
+    grey, colour = faces.ndim == 3, faces.ndim == 4 and faces.shape[3] == 3
+    if grey and faces.shape[2] == 3:
+        raise EmotionError(f"expected {wanted}, got one colour picture of shape {faces.shape}: pass face[None]")
+    if not (grey or colour) or faces.dtype != np.uint8 or 0 in faces.shape[1:3]:
+        raise EmotionError(f"expected {wanted}, got {faces.dtype} of shape {faces.shape}")
 
 
 def resize_faces(faces: NDArray[np.uint8], size: int, channels: int) -> NDArray[np.float32]:

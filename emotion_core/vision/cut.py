@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from emotion_core.types import Box, Picture
+from emotion_core.vision.picture import as_bgr
 
 
 def cut_out(image: Picture, box: Box, size_px: int) -> Picture | None:
@@ -19,6 +20,7 @@ def cut_out(image: Picture, box: Box, size_px: int) -> Picture | None:
     Returns:
         (size_px, size_px, 3) uint8 BGR; None for a box that lies outside.
     """
+    image = as_bgr(image)
     x, y, width, height = box.clamped(image.shape[1], image.shape[0])
     if not width or not height:
         return None

@@ -13,6 +13,7 @@ import numpy as np
 from emotion_core.errors import EmotionError
 from emotion_core.store.finding import KNOWN_FILES, find_file, model_dir
 from emotion_core.types import Box, Face, Picture
+from emotion_core.vision.picture import as_bgr
 
 DETECTORS = ("auto", "yunet", "haar")
 CASCADE = "haarcascade_frontalface_default.xml"
@@ -75,8 +76,8 @@ class YunetDetector:
             raise EmotionError(f"{path} is not a usable YuNet model ({_reason(error)}): download it again") from None
 
     def detect(self, image: Picture) -> list[Face]:
-        """Faces in a BGR image, the largest first."""
-        small, factor = shrink(image, self._size)
+        """Faces in a picture, see ``as_bgr``, the largest first."""
+        small, factor = shrink(as_bgr(image), self._size)
         size = small.shape[1], small.shape[0]
         if size != self._input:
             self._net.setInputSize(size)
@@ -112,8 +113,8 @@ class HaarDetector:
         self._cascade = _cascade(path)
 
     def detect(self, image: Picture) -> list[Face]:
-        """Faces in a BGR image, the largest first."""
-        small, factor = shrink(image, self._size)
+        """Faces in a picture, see ``as_bgr``, the largest first."""
+        small, factor = shrink(as_bgr(image), self._size)
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         smallest = max(24, round(0.08 * min(grey.shape)))
         boxes, _, weights = self._cascade.detectMultiScale3(

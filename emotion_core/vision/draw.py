@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import cv2
 
+from emotion_core.errors import EmotionError
 from emotion_core.types import VOICE, EmotionEstimate, Picture
 from emotion_core.vision.glyphs import blend_text, text_height, text_width
 from emotion_core.vision.palette import RGB, bgr, ink
 from emotion_core.vision.panel import GROUND, Rect, draw_panels, overlap, shade
+from emotion_core.vision.picture import as_bgr
 from emotion_core.vision.trace import TracePoint
 
 _DIM, _BRIGHT = (190, 190, 190), (255, 255, 255)
@@ -39,8 +41,13 @@ def draw_estimates(
 
     Returns:
         (H, W, 3) uint8, BGR.
+
+    Raises:
+        EmotionError: the image is none, or what is to be drawn are no estimates.
     """
-    canvas = image.copy()
+    canvas = as_bgr(image).copy()
+    if not isinstance(estimates, Sequence) or not all(isinstance(item, EmotionEstimate) for item in estimates):
+        raise EmotionError(f"expected a list of EmotionEstimate to draw, got {estimates!r:.60}")
     height, width = canvas.shape[:2]
     scale = _scale(width, height)
     # The largest last, so that the person in front is on top.
@@ -71,7 +78,7 @@ def placed(estimates: Sequence[EmotionEstimate], factor: float, offset: tuple[in
 
 def draw_status(image: Picture, text: str) -> Picture:
     """A copy of the (H, W, 3) uint8 BGR image with one small line of text in the lower left corner."""
-    canvas = image.copy()
+    canvas = as_bgr(image).copy()
     _draw_status(canvas, text)
     return canvas
 
