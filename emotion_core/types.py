@@ -171,57 +171,6 @@ class EmotionEstimate:
         """Ready for ``json.dumps``: plain Python types, None for what has no value.
 
         Keys: ``stamp_s``, ``track_id``, ``label``, ``confidence``, ``probabilities`` {label: p}, ``valence``,
-        ``arousal``, ``box`` [x, y, width, height] in pixels, ``score`` of the detection, ``model``, and ``modalities``,
-        a list of "face" and "voice". For tables see ``emotion_core.recording.frames.to_pandas``.
-        """
-        box = None if self.face is None else self.face.box
-        return {
-            "stamp_s": float(self.stamp_s),
-            "track_id": self.track_id,
-            "label": self.label,
-            "confidence": float(self.confidence),
-            "probabilities": {name: float(p) for name, p in zip(self.labels, self.probabilities, strict=True)},
-            "valence": None if math.isnan(self.valence) else float(self.valence),
-            "arousal": None if math.isnan(self.arousal) else float(self.arousal),
-            "box": None if box is None else [float(value) for value in (box.x, box.y, box.width, box.height)],
-            "score": None if self.face is None else float(self.face.score),
-            "model": self.model,
-            "modalities": [name for name, bit in (("face", FACE), ("voice", VOICE)) if self.modalities & bit],
-        }
-
-    def _take(self, labels: Any, probabilities: Any) -> None:
-        """Lists and arrays as the tuples that they stand for."""
-        try:
-            if isinstance(labels, str):
-                raise TypeError("one text")
-            object.__setattr__(self, "labels", tuple(labels))
-            object.__setattr__(self, "probabilities", tuple(float(p) for p in probabilities))
-        except (TypeError, ValueError) as error:
-            raise BadValue(
-                f"an estimate needs labels and their probabilities as tuples, got {labels!r:.60} and "
-                f"{probabilities!r:.60} ({error})"
-            ) from None
-
-
-def _are_finite(*values: Any) -> bool:
-    """Whether all are finite numbers."""
-    try:
-        return all(map(math.isfinite, values))
-    except TypeError:
-        return False
-
-
-def _is_affect(value: Any) -> bool:
-    """Whether it is a number in [-1, 1], or NaN."""
-    try:
-        return math.isnan(value) or -1.0 <= value <= 1.0
-    except TypeError:
-        return False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Ready for ``json.dumps``: plain Python types, None for what has no value.
-
-        Keys: ``stamp_s``, ``track_id``, ``label``, ``confidence``, ``probabilities`` {label: p}, ``valence``,
         ``arousal``, ``box`` [x, y, width, height] in pixels, ``score`` of the detection, ``quality`` of the face,
         ``model``, and ``modalities``, a list of "face" and "voice". For tables see
         ``emotion_core.recording.frames.to_pandas``.

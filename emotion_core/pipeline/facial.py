@@ -10,7 +10,6 @@ import numpy as np
 from emotion_core.cores import bound_opencv
 from emotion_core.errors import EmotionError
 from emotion_core.media.given import as_picture
-from emotion_core.media.given import as_picture
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.pipeline.cadence import Cadence
 from emotion_core.pipeline.finding import FaceFinder, GivenFaces, largest
@@ -270,15 +269,6 @@ class FacialPipeline:
             track_id=track_id,
             model=self.classifier.card.name,
         )
-
-
-def _check_parts(config: object, detector: object, classifier: object) -> None:
-    """Raise EmotionError for names where things are expected."""
-    if not isinstance(config, FacialConfig):
-        raise EmotionError(f"expected a FacialConfig, got {config!r:.60}: FacialConfig(detector='yunet', …) makes one")
-    for what, part, needed in (("detector", detector, "detect"), ("classifier", classifier, "card")):
-        if part is not None and not hasattr(part, needed):
-            raise EmotionError(f"expected a {what} with {needed!r}, got {part!r:.60}: names go into the FacialConfig")
 
 
 def _check_parts(config: object, detector: object, classifier: object) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from emotion_core.media.given import as_picture
-from emotion_core.media.given import as_picture
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.types import EmotionEstimate, Picture
