@@ -14,6 +14,7 @@ from torch import nn
 
 from emotion_core.export.blocked import blocked
 from emotion_core.export.onnx_file import check_target, save_onnx
+from emotion_core.export.spread import spread
 from emotion_core.export.verify import check_same, probes
 from emotion_core.models.registry import named_outputs
 from emotion_core.runtime.classifier import Classifier
@@ -25,8 +26,8 @@ OPSET = 17
 def export_onnx(model: nn.Module, card: ModelCard, path: str | Path, fold_constants: bool = True) -> ModelCard:
     """Write ``path`` and the card beside it, after comparing the exported network with the original by value.
 
-    The batch size stays free, the batch normalisations are folded into the convolutions, and an EfficientFace is
-    written as ONNX Runtime computes it fastest (``blocked``).
+    The batch size stays free, the batch normalisations are folded into the convolutions, and an EfficientFace
+    (``blocked``) and transposed convolutions (``spread``) are written as ONNX Runtime computes them fastest.
 
     Args:
         model: a network of the registry.
@@ -52,7 +53,7 @@ def export_onnx(model: nn.Module, card: ModelCard, path: str | Path, fold_consta
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         temporary = Path(folder) / "network.onnx"
         torch.onnx.export(
-            blocked(model),
+            spread(blocked(model)),
             example,
             str(temporary),
             input_names=names[0],

@@ -23,6 +23,7 @@ def crop_face(
     unit: float,
     framing: Framing = FER2013,
     align: bool | None = None,
+    grey: bool = False,
 ) -> Picture:
     """One face as a picture of its own, framed by a rule; see ``Framing``.
 
@@ -37,9 +38,10 @@ def crop_face(
         framing: the rule.
         align: whether squares are turned so that the eyes are level, where the detector gave them; None: as the rule
             has it.
+        grey: of a coloured image, too: before a large face is averaged down, which then takes a third of the time.
 
     Returns:
-        (height, width, 3) or (height, width) uint8, as the image.
+        (height, width, 3) or (height, width) uint8, as the image; or grey.
 
     Raises:
         EmotionError: the image is none.
@@ -49,14 +51,15 @@ def crop_face(
     turn, centre = _turn(face, (high, wide), unit, framing, align)
     scales = np.hypot(turn[:, 0], turn[:, 1])
     if max(scales) < 0.5:
-        image, turn, centre = _reduce(image, turn, centre, max(np.array([wide, high]) / scales))
-    return cv2.warpAffine(  # type: ignore[return-value]
+        image, turn, centre = _reduce(image, turn, centre, max(np.array([wide, high]) / scales), grey)
+    crop = cv2.warpAffine(
         image,
         _shifted(turn, centre, wide, high),
         (wide, high),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
+    return cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY) if grey and crop.ndim == 3 else crop  # type: ignore[return-value]
 
 
 def crop_matrix(face: Face, size: tuple[int, int], unit: float, framing: Framing = FER2013) -> NDArray[np.float64]:
@@ -93,7 +96,7 @@ def _frame(face: Face, unit: float, framing: Framing, align: bool | None = None)
 
 
 def _reduce(
-    image: Picture, turn: NDArray[np.float64], centre: NDArray[np.float64], side: float
+    image: Picture, turn: NDArray[np.float64], centre: NDArray[np.float64], side: float, grey: bool
 ) -> tuple[Picture, NDArray[np.float64], NDArray[np.float64]]:
     """Average the neighbourhood of a large face down first: bilinear sampling alone would alias."""
     height, width = image.shape[:2]
@@ -104,7 +107,10 @@ def _reduce(
     scale = float(max(np.hypot(*turn[0]), np.hypot(*turn[1])))
     small_size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     factor = np.array(small_size) / (right - left, bottom - top)
-    small = cv2.resize(image[top:bottom, left:right], small_size, interpolation=cv2.INTER_AREA)
+    part = image[top:bottom, left:right]
+    if grey and part.ndim == 3:
+        part = cv2.cvtColor(part, cv2.COLOR_BGR2GRAY)  # type: ignore[assignment]
+    small = cv2.resize(part, small_size, interpolation=cv2.INTER_AREA)
     return small, turn / factor, (centre - (left, top)) * factor  # type: ignore[return-value]
 
 
@@ -126,10 +132,10 @@ def crop_batch(
     Raises:
         EmotionError: the image is none.
     """
-    image, framing = as_bgr(image), face_input.framing or FER2013
+    image, framing, is_one_channel = as_bgr(image), face_input.framing or FER2013, face_input.channels == 1
     batch = np.empty((len(faces), *face_input.shape), np.float32)
     for i, face in enumerate(faces):
-        batch[i] = _to_input(crop_face(image, face, face_input.size, unit, framing, align), face_input)
+        batch[i] = _to_input(crop_face(image, face, face_input.size, unit, framing, align, is_one_channel), face_input)
     return batch
 
 

@@ -81,4 +81,5 @@ def sharpness(crop: NDArray[np.floating]) -> float:
 
 
 def _read(curve: Curve, value: float) -> float:
-    return float(np.interp(value, *zip(*curve, strict=True)))
+    values, shares = zip(*curve, strict=True)
+    return float(np.interp(value, values, shares))
