@@ -38,9 +38,9 @@ def main() -> int:
     faces = train.joined(valid)
     groups = near_duplicates(faces.faces, embed(args.weights, faces.faces))
     folds = folds_of(groups, COUNT) + 1
-    write_table(args.out, faces.names, folds)
-    sizes = np.bincount(groups)
     learned = np.isin(groups[len(train) :], groups[: len(train)])
+    write_table(args.out, faces.names, folds, np.concatenate([np.zeros(len(train), bool), learned]))
+    sizes = np.bincount(groups)
     print(
         json.dumps(
             {

@@ -12,6 +12,9 @@ from emotion_core.errors import EmotionError
 from emotion_core.vision.detect import DETECTORS
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from emotion_core.evaluation.evaluate import Network
     from emotion_core.evaluation.folds import FoldAnswers
     from emotion_core.evaluation.intervals import Figures
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from emotion_core.store.calibration import Calibration
     from emotion_core.store.card import ModelCard
 
+FOLDS = "five folds of Training and PublicTest"
+FRESH = "PublicTest without the photos of Training"
+_WIDTH = 140  # of a table that goes into a file
 _SHOWN = ("accuracy", "macro_recall", "calibration_error")
 TOGETHER = "together"
 
@@ -40,7 +46,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "runs",
         nargs="+",
         metavar="RUN",
-        help="folder with fold_1, fold_2, …, or a model, of which only the photos are measured",
+        help="folder with fold_1, fold_2, …, or a model that learned from Training: of it are measured the faces of "
+        "PublicTest whose photos Training does not show",
     )
     parser.add_argument("--dataset", choices=[n for n, kind in DATASETS.items() if kind.open_fold], default="ferplus")
     parser.add_argument("--data", metavar="DIR", help="folder with the dataset, for the folds")
@@ -63,7 +70,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--into",
         metavar="MODEL",
         help="write the calibration and the figures of the last row into the card of this .onnx, which was trained by "
-        "the same recipe",
+        "the same recipe or is the one that was measured",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -75,17 +82,19 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from emotion_core.data.ferplus_folds import COUNT
-    from emotion_core.evaluation.folds import ask_folds, together
+    from emotion_core.data.registry import open_dataset
+    from emotion_core.evaluation.folds import ask_folds, ask_fresh, together
     from emotion_core.evaluation.photos import load_photos
+    from emotion_core.store.finding import find_model
     from emotion_core.vision.detect import create_detector
 
     folders = [run for run in args.runs if Path(run).is_dir()]
-    if folders and not args.data:
-        raise EmotionError("folds need --data DIR with the dataset")
-    if not args.photos and len(folders) < len(args.runs):
-        raise EmotionError("a model is measured on photos: give --photos DIR, or the folder of its folds")
-    if (args.answers or args.calibrate or args.into) and not folders:
-        raise EmotionError("--answers, --calibrate and --into need folds")
+    if not args.data and (folders or not args.photos):
+        raise EmotionError("faces are missing: give --data DIR with the dataset, or for models --photos DIR")
+    if (args.answers or args.calibrate or args.into) and not args.data:
+        raise EmotionError("--answers, --calibrate and --into need --data DIR")
+    if args.together and 0 < len(folders) < len(args.runs):
+        raise EmotionError("--together needs folds of all, or of none: models were asked about other faces")
     rows: list[dict[str, Any]] = []
     asked: list[FoldAnswers] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -111,6 +120,10 @@ def run(args: argparse.Namespace) -> int:
                 )
                 asked.append(answers)
                 row |= _of_folds(answers, None)
+            elif args.data:
+                asked.append(ask_fresh(find_model(name), args.dataset, args.data, open_uncalibrated))
+                row |= _of_folds(asked[-1], None)
+                row["fresh"] = True
             if photos is not None:
                 row["photos"] = _of_photos(_networks(name, name in folders, COUNT), photos).to_dict()
                 row["photos"]["without_face"] = photos.without_face
@@ -121,12 +134,15 @@ def run(args: argparse.Namespace) -> int:
             rows.append({"run": TOGETHER, **_of_folds(asked[-1], None)})
     report: dict[str, Any] = {"dataset": args.dataset, "detector": args.detector, "rows": rows}
     if args.calibrate or args.into:
-        calibration, steps = fit(asked[-1], args.dataset)
+        learned = None
+        if rows[-1].get("fresh"):
+            learned = open_dataset(args.dataset, args.data, "train").targets
+        calibration, steps = fit(asked[-1], args.dataset, learned)
         report["calibration"] = vars(calibration)
         report["steps"] = [vars(step) for step in steps]
         rows.append({"run": f"{rows[-1]['run']}, calibrated", **_of_folds(asked[-1], calibration)})
         if args.into:
-            _note(args.into, calibration, rows[-1], args)
+            _note(args.into, calibration, rows[-1], args.dataset, FRESH if rows[-2].get("fresh") else FOLDS)
     if args.answers:
         asked[-1].save(args.answers)
     print(json.dumps(report)) if args.json else _print(report)
@@ -147,16 +163,22 @@ def open_uncalibrated(path: Path) -> tuple[Network, ModelCard]:
     return classifier.uncalibrated, classifier.card
 
 
-def fit(answers: FoldAnswers, dataset: str) -> tuple[Calibration, list[Any]]:
-    """Temperature and prior by the folds."""
+def fit(answers: FoldAnswers, dataset: str, learned: NDArray[np.int64] | None = None) -> tuple[Calibration, list[Any]]:
+    """Temperature and prior, by faces that were not learned from.
+
+    Args:
+        learned: (N,) the classes of those that were; by default as frequent as in the answers.
+    """
     import numpy as np
 
     from emotion_core.evaluation.calibrate import fit_calibration
 
-    learned = np.bincount(answers.truth, minlength=len(answers.labels)) / len(answers.truth)
+    classes = answers.truth if learned is None else learned
+    counts = np.maximum(np.bincount(classes, minlength=len(answers.labels)), 0.5)  # no class is impossible
+    shares = counts / counts.sum()
     indices = next(iter(answers.protocols.values()))
     output = answers.output().restricted(indices, range(len(answers.labels)))
-    return fit_calibration(output, answers.truth[indices], learned.tolist(), dataset)
+    return fit_calibration(output, answers.truth[indices], shares.tolist(), dataset)
 
 
 def _networks(name: str, is_run: bool, count: int) -> list[tuple[Network, ModelCard]]:
@@ -200,18 +222,18 @@ def _of_photos(networks: list[tuple[Network, ModelCard]], photos: Photos) -> Fig
     return figures(np.concatenate(truth), np.concatenate(said), groups=groups)
 
 
-def _note(model: str, calibration: Calibration, row: dict[str, Any], args: argparse.Namespace) -> None:
-    """The calibration and the figures of the folds in a model's card."""
+def _note(model: str, calibration: Calibration, row: dict[str, Any], dataset: str, split: str) -> None:
+    """The calibration and the figures in a model's card."""
     from dataclasses import asdict
 
     from emotion_core.export.onnx_file import change_card
     from emotion_core.store.finding import find_model
 
-    title = DATASETS[args.dataset].title
+    title = DATASETS[dataset].title
     entries = [
         {
             "dataset": title,
-            "split": "five folds of Training and PublicTest",
+            "split": split,
             "protocol": f"{figures_of}, calibrated" if figures_of else "calibrated",
             "n": values["n"],
             **{name: values[name][0] for name in _SHOWN},
@@ -226,18 +248,21 @@ def _print(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{report['dataset']}, each fold by a network that has not learned from it; 95 % intervals")
+    table = Table(title=f"{report['dataset']}: faces that were not learned from, with 95 % intervals", box=None)
     for name in ("run", "measured on", "n", "accuracy %", "macro recall %", "calibration error %"):
-        table.add_column(name, justify="left" if name in ("run", "measured on") else "right")
+        table.add_column(name, justify="left" if name in ("run", "measured on") else "right", overflow="fold")
     for row in report["rows"]:
         parts = {**row.get("protocols", {}), **({"photos": row["photos"]} if "photos" in row else {})}
         for i, (name, values) in enumerate(parts.items()):
             shown = [f"{values[key][0]:.2f} [{values[key][1]:.1f}, {values[key][2]:.1f}]" for key in _SHOWN]
-            table.add_row("" if i else row["run"], name or "folds", f"{values['n']:,}", *shown)
-    console = Console()
+            where = f"{name}, fresh" if row.get("fresh") and name != "photos" else name
+            table.add_row("" if i else row["run"], where or "folds", f"{values['n']:,}", *shown)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH)
     console.print(table)
     for row in report["rows"]:
-        if "accuracy_of_folds" in row:
+        if len(row.get("accuracy_of_folds", ())) > 1:
             console.print(f"{row['run']}: accuracy in the folds {', '.join(map(str, row['accuracy_of_folds']))}")
     if "calibration" in report:
         chosen = report["calibration"]

@@ -18,7 +18,9 @@ from emotion_core.errors import EmotionError
 
 COUNT = 5
 TABLE = "ferplus_folds.txt"
-"""A digit for each row of fer2013.csv, the fold of its face; '-' where the face has no label."""
+"""A digit for each row of fer2013.csv, the fold of its face; a letter, a for 1, where a face of PublicTest shows a photo
+that Training shows, too; '-' where the face has no label."""
+_LETTERS = str.maketrans("abcde", "12345")
 _STEM, _SUFFIX = "fer", ".png"
 
 
@@ -29,15 +31,18 @@ def load_all(root: str | Path) -> tuple[FerPlus, NDArray[np.int64]]:
         EmotionError: see ``load_ferplus``; or a face has a name that the table does not know.
     """
     faces = load_ferplus(root, "train").joined(load_ferplus(root, "valid"))
-    table = read_table()
-    folds = np.zeros(len(faces), np.int64)
-    for i, name in enumerate(faces.names):
-        number = name.removeprefix(_STEM).removesuffix(_SUFFIX)
-        fold = table[int(number)] if number.isdecimal() and int(number) < len(table) else "-"
-        if fold == "-":
-            raise EmotionError(f"{root}: no fold is known of the face {name!r}, expected a name such as fer0000000.png")
-        folds[i] = int(fold)
-    return faces, folds
+    folds = "".join(_entries(faces, root)).translate(_LETTERS)
+    return faces, np.array(list(folds), np.int64)
+
+
+def load_fresh(root: str | Path) -> FerPlus:
+    """The faces of PublicTest whose photos Training does not show: for a network that learned from Training.
+
+    Raises:
+        EmotionError: see ``load_all``.
+    """
+    faces = load_ferplus(root, "valid")
+    return faces.taken(np.flatnonzero([entry.isdecimal() for entry in _entries(faces, root)]))
 
 
 def load_fold(root: str | Path, fold: int) -> tuple[FerPlus, FerPlus]:
@@ -48,17 +53,29 @@ def load_fold(root: str | Path, fold: int) -> tuple[FerPlus, FerPlus]:
     return faces.taken(np.flatnonzero(folds != fold)), faces.taken(np.flatnonzero(folds == fold))
 
 
+def _entries(faces: FerPlus, root: str | Path) -> list[str]:
+    """What the table has for each face."""
+    table, entries = read_table(), []
+    for name in faces.names:
+        number = name.removeprefix(_STEM).removesuffix(_SUFFIX)
+        entry = table[int(number)] if number.isdecimal() and int(number) < len(table) else "-"
+        if entry == "-":
+            raise EmotionError(f"{root}: no fold is known of the face {name!r}, expected a name such as fer0000000.png")
+        entries.append(entry)
+    return entries
+
+
 def read_table() -> str:
     """The fold of each row of fer2013.csv, without the lines that tell about the table."""
     lines = files("emotion_core.data").joinpath(TABLE).read_text().splitlines()
     return "".join(line for line in lines if not line.startswith("#"))
 
 
-def write_table(path: str | Path, names: tuple[str, ...], folds: NDArray[np.int64]) -> None:
-    """Write such a table of faces with these names and folds, counted from 1."""
+def write_table(path: str | Path, names: tuple[str, ...], folds: NDArray[np.int64], shared: NDArray[np.bool_]) -> None:
+    """Write such a table of faces with these names and folds, counted from 1; of ``shared`` ones letters."""
     numbers = [int(name.removeprefix(_STEM).removesuffix(_SUFFIX)) for name in names]
     row = np.full(max(numbers) + 1, "-")
-    row[numbers] = folds.astype(str)
+    row[numbers] = np.where(shared, np.array(list("abcde"))[folds - 1], folds.astype(str))
     text = "".join(row)
     lines = [text[start : start + 100] for start in range(0, len(text), 100)]
     Path(path).write_text("\n".join(["# Folds of FER+, see ferplus_folds.py", *lines, ""]))

@@ -15,6 +15,7 @@ SPLITS = ("train", "valid", "test")
 
 Open = Callable[[Path, str], FaceDataset]
 """Takes the folder (or file) and one of SPLITS."""
+OpenFresh = Callable[[Path], FaceSet]
 OpenFold = Callable[[Path, int], tuple[FaceSet, FaceSet]]
 """Takes the folder and a fold, counted from 1; gives the faces to learn from, and those of the fold."""
 
@@ -30,6 +31,7 @@ class DatasetKind:
         open_affect: reads one split with valence and arousal, where somebody has annotated them.
         splits: what the publishers call their splits, by ours; one that is missing does not exist.
         open_fold: parts what may be learned from and chosen by into folds, where such are fixed.
+        open_fresh: the validation faces that show nothing that the training faces show.
     """
 
     name: str
@@ -38,6 +40,7 @@ class DatasetKind:
     open_affect: Open | None = None
     splits: Mapping[str, str] = field(default_factory=lambda: {split: split for split in SPLITS})
     open_fold: OpenFold | None = None
+    open_fresh: OpenFresh | None = None
 
 
 def _ferplus(root: Path, split: str) -> FaceDataset:
@@ -50,6 +53,12 @@ def _ferplus_fold(root: Path, fold: int) -> tuple[FaceSet, FaceSet]:
     from emotion_core.data.ferplus_folds import load_fold
 
     return load_fold(root, fold)
+
+
+def _ferplus_fresh(root: Path) -> FaceSet:
+    from emotion_core.data.ferplus_folds import load_fresh
+
+    return load_fresh(root)
 
 
 def _fer2013(root: Path, split: str) -> FaceDataset:
@@ -97,7 +106,7 @@ _USAGES = {"train": "Training", "valid": "PublicTest", "test": "PrivateTest"}
 DATASETS: dict[str, DatasetKind] = {
     kind.name: kind
     for kind in (
-        DatasetKind("ferplus", "FER+", _ferplus, splits=_USAGES, open_fold=_ferplus_fold),
+        DatasetKind("ferplus", "FER+", _ferplus, splits=_USAGES, open_fold=_ferplus_fold, open_fresh=_ferplus_fresh),
         DatasetKind("fer2013", "FER2013", _fer2013, splits=_USAGES),
         DatasetKind(
             "affectnet", "AffectNet", _affectnet, _affectnet_affect, {"train": "Training", "valid": "Validation"}
@@ -121,6 +130,19 @@ def open_fold(name: str, root: str | Path, fold: int) -> tuple[FaceSet, FaceSet]
         having = ", ".join(other.name for other in DATASETS.values() if other.open_fold is not None)
         raise EmotionError(f"{name} has no fixed folds: only {having} does")
     return kind.open_fold(user_path(root), fold)
+
+
+def open_fresh(name: str, root: str | Path) -> FaceSet:
+    """The validation faces of a dataset with fixed folds that show nothing that the training faces show.
+
+    Raises:
+        EmotionError: nobody has looked which these are, or see ``open_dataset``.
+    """
+    kind = DATASETS.get(name)
+    if kind is None or kind.open_fresh is None:
+        having = ", ".join(other.name for other in DATASETS.values() if other.open_fresh is not None)
+        raise EmotionError(f"{name} has no list of photos that two splits show: only {having} does")
+    return kind.open_fresh(Path(root))
 
 
 def register_dataset(kind: DatasetKind) -> DatasetKind:

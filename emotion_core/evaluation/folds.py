@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.data.dataset import FaceDataset, FaceSet
-from emotion_core.data.registry import open_fold
+from emotion_core.data.registry import open_fold, open_fresh
 from emotion_core.errors import EmotionError
 from emotion_core.evaluation.evaluate import Network, run_network
 from emotion_core.labels import share_labels
@@ -21,6 +21,7 @@ from emotion_core.store.files import atomic_write
 
 Open = Callable[[Path], tuple[Network, ModelCard]]
 """Opens a model's file."""
+_LEAST = 1e-12
 FILES = ("model.onnx", "model.safetensors")
 """What a fold's folder holds; the first that is there counts."""
 
@@ -104,13 +105,33 @@ def ask_folds(
         everybody = everybody.joined(held)
     said = EnsembleOutput.concatenate([output for output, _, _ in parts]).branch_probabilities
     return FoldAnswers(
-        np.log(np.maximum(said, 1e-12)).astype(np.float32),
+        np.log(np.maximum(said, _LEAST)).astype(np.float32),
         everybody.targets,
         np.repeat(np.arange(1, count + 1), [len(held) for _, held, _ in parts]),
         everybody.protocols or {"": np.arange(len(everybody))},
         everybody.labels,
         np.array([key_of(everybody, i) for i in range(len(everybody))]),
         tuple(dict.fromkeys(name for _, _, name in parts)),
+    )
+
+
+def ask_fresh(path: str | Path, dataset: str, root: str | Path, open_model: Open) -> FoldAnswers:
+    """Ask one network, which learned from the training split, about the faces of the validation split that are new to
+    it; all of them are in fold 1. See ``ask_folds`` and ``open_fresh``."""
+    network, card = open_model(Path(path))
+    fresh = open_fresh(dataset, root)
+    shared = share_labels(card.labels, fresh.labels)
+    if shared.only_model or shared.only_data:
+        raise EmotionError(f"{path} knows {', '.join(card.labels)}, the data has {', '.join(fresh.labels)}")
+    output = run_network(network, fresh, card.inputs).restricted(np.arange(len(fresh)), shared.model)
+    return FoldAnswers(
+        np.log(np.maximum(output.branch_probabilities, _LEAST)).astype(np.float32),
+        fresh.targets,
+        np.ones(len(fresh), np.int64),
+        fresh.protocols or {"": np.arange(len(fresh))},
+        fresh.labels,
+        np.array([key_of(fresh, i) for i in range(len(fresh))]),
+        (card.name,),
     )
 
 
@@ -122,7 +143,7 @@ def together(answers: Sequence[FoldAnswers]) -> FoldAnswers:
     said = np.stack([one.output().probabilities for one in answers], 1)
     models = tuple(name for one in answers for name in one.models)
     return FoldAnswers(
-        np.log(np.maximum(said, 1e-12)).astype(np.float32),
+        np.log(np.maximum(said, _LEAST)).astype(np.float32),
         first.truth, first.folds, first.protocols, first.labels, first.keys, models,
     )  # fmt: skip
 

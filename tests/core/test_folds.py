@@ -16,7 +16,7 @@ pytest.importorskip("scipy")
 
 from emotion_core.cli import main  # noqa: E402
 from emotion_core.data.ferplus_folds import COUNT, load_all, load_fold, read_table, write_table  # noqa: E402
-from emotion_core.data.registry import open_fold  # noqa: E402
+from emotion_core.data.registry import open_dataset, open_fold, open_fresh  # noqa: E402
 from emotion_core.errors import EmotionError  # noqa: E402
 from emotion_core.evaluation.folds import ask_folds, together  # noqa: E402
 from emotion_core.evaluation.intervals import figures  # noqa: E402
@@ -90,9 +90,9 @@ def test_mistakes_are_told(ferplus, tmp_path):
 
 def test_a_table_is_read_as_it_was_written(tmp_path):
     names, folds = ("fer0000000.png", "fer0000003.png", "fer0000120.png"), np.array([1, 5, 2])
-    write_table(tmp_path / "folds.txt", names, folds)
+    write_table(tmp_path / "folds.txt", names, folds, np.array([False, True, False]))
     lines = [line for line in (tmp_path / "folds.txt").read_text().splitlines() if not line.startswith("#")]
-    assert "".join(lines) == "1--5" + "-" * 116 + "2"
+    assert "".join(lines) == "1--e" + "-" * 116 + "2"
 
 
 def test_one_photo_is_one_group_also_mirrored_cut_or_through_a_third():
@@ -129,7 +129,7 @@ def test_no_photo_of_ferplus_is_in_two_folds():
                 sheets[row["sheet"]] = cv2.imread(str(found[0]), cv2.IMREAD_GRAYSCALE)
             y, x = 48 * int(row["row"]), 48 * int(row["col"])
             faces.append(sheets[row["sheet"]][y : y + 48, x : x + 48])
-            folds.append(int(table[number]))
+            folds.append(int(table[number].translate(str.maketrans("abcde", "12345"))))
     groups, where = near_duplicates(np.stack(faces)), np.array(folds)
     assert len(faces) > 10000 and len(set(groups.tolist())) < len(faces) - 300
     first = np.full(groups.max() + 1, 0)
@@ -216,12 +216,34 @@ def test_the_command_measures_calibrates_and_notes(ferplus, run, tmp_path, capsy
     assert (tmp_path / "answers.npz").is_file()
 
 
+def test_a_finished_model_is_measured_on_photos_that_are_new_to_it(ferplus, run, tmp_path, capsys):
+    from emotion_core.export.onnx_export import export_onnx
+    from emotion_core.export.weights import load_network
+    from emotion_core.store.metadata import read_card
+
+    fresh, valid = open_fresh("ferplus", ferplus), open_dataset("ferplus", ferplus, "valid")
+    table = read_table()
+    shared = [name for name in valid.names if table[int(name[3:10])] in "abcde"]
+    assert set(fresh.names) == set(valid.names) - set(shared)
+    network, card = load_network(run / "fold_1" / "model.safetensors")
+    export_onnx(network, card, tmp_path / "model.onnx")
+    model = str(tmp_path / "model.onnx")
+    assert main(["yardstick", model, "--data", str(ferplus), "--into", model, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["rows"][0]["protocols"]["plurality"]["n"] == len(fresh)
+    noted = read_card(model)
+    learned = np.bincount(open_dataset("ferplus", ferplus, "train").targets, minlength=8) / 20
+    np.testing.assert_allclose(noted.calibration["learned"], learned, atol=1e-5)
+    assert noted.results[0]["split"] == "PublicTest without the photos of Training"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["RUN"], "folds need --data"),
-        (["esr_compact"], "a model is measured on photos"),
-        (["esr_compact", "--photos", "X", "--answers", "a.npz"], "need folds"),
+        (["RUN"], "give --data DIR"),
+        (["esr_compact"], "for models --photos DIR"),
+        (["esr_compact", "--photos", "X", "--answers", "a.npz"], "need --data DIR"),
+        (["RUN", "esr_compact", "--data", "DATA", "--together"], "folds of all, or of none"),
         (["EMPTY", "--data", "DATA"], r"fold_1 has no model.onnx or model.safetensors: train it with `emotion train"),
     ],
 )
