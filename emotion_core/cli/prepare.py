@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from emotion_core.cli.progress import item_progress
 from emotion_core.errors import EmotionError
 from emotion_core.vision.detect import DETECTORS
 
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from emotion_core.data.affectnet_prepare import PreparationReport
 
 SETS = {"unlabeled": 0, "train": 1, "valid": 2}
-_LINES = 20  # of progress, without a terminal
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -81,7 +78,7 @@ def run_ravdess(args: argparse.Namespace) -> int:
     from emotion_core.store.files import user_path
 
     spec = ClipSpec(**{name: value for name in ("frames", "size") if (value := getattr(args, name)) is not None})
-    with _progress("clips", "clips") as on_progress:
+    with item_progress("clips", "clips") as on_progress:
         report = prepare_ravdess(
             user_path(args.data), spec, seed=args.seed, detector=args.detector, workers=args.workers,
             on_progress=on_progress,
@@ -106,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     from emotion_core.store.files import prepare_folder, user_path
 
     images, annotations, out = user_path(args.images), user_path(args.annotations), prepare_folder(args.out)
-    with _progress("faces", "rows") as on_progress:
+    with item_progress("faces", "rows") as on_progress:
         report = prepare_affectnet(
             images, annotations, out, SETS[args.set], workers=args.workers, on_progress=on_progress
         )
@@ -146,23 +143,3 @@ def _show_lines(title: str, lines: list[tuple[str, int, str]]) -> None:
     for name, count, example in lines:
         table.add_row(name, str(count), escape(example))
     console.print(table)
-
-
-@contextlib.contextmanager
-def _progress(made: str, read: str) -> Iterator[Callable[[int, int], None]]:
-    """Yields the callback that draws a bar on a terminal, and elsewhere prints a line now and then."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda done, total: _print_progress(done, total, read)
-        return
-    with Progress(console=console) as progress:
-        task = progress.add_task(made, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def _print_progress(done: int, total: int, what: str) -> None:
-    if done == total or done % max(1, total // _LINES) == 0:
-        print(f"{done} of {total} {what}", file=sys.stderr, flush=True)

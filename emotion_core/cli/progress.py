@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _LINE_S = 10.0
 """Where there is no terminal, a line tells of every ten seconds of the media."""
+_LINES = 20  # of ``item_progress``, without a terminal
 
 
 @contextlib.contextmanager
@@ -74,3 +75,27 @@ def media_progress(length_s: float | None) -> Iterator[Callable[[float, int], No
             print(f"{stamp_s:.0f}{of} s, {count} frames", file=sys.stderr, flush=True)
 
     yield tell
+
+
+@contextlib.contextmanager
+def item_progress(made: str, read: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, a line now and then elsewhere; takes the items done and to do.
+
+    Args:
+        made, read: what comes of the items, and what they are, such as 'faces' of 'rows'.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done, total: _tell_items(done, total, read)
+        return
+    with Progress(console=console) as progress:
+        task = progress.add_task(made, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _tell_items(done: int, total: int, what: str) -> None:
+    if done == total or done % max(1, total // _LINES) == 0:
+        print(f"{done} of {total} {what}", file=sys.stderr, flush=True)

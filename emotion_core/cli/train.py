@@ -25,6 +25,7 @@ from emotion_core.cli.train_options import (
     read_recipe,
     train,
 )
+from emotion_core.cli.train_own import add_own, run_own
 from emotion_core.cli.train_voice import add_voice
 from emotion_core.data.registry import DATASETS, open_fold
 from emotion_core.errors import EmotionError
@@ -88,10 +89,9 @@ def _add_classifier(learners: argparse._SubParsersAction) -> None:
     )
     classifier.add_argument(
         "--model",
-        required=True,
         metavar="PRESET|FILE.yaml",
         help="a preset such as esr_compact, or a recipe such as recipes/classifier_fer2013.yaml; options below go "
-        "before it",
+        "before it; with --classes that of --init",
     )
     classifier.add_argument("--dataset", choices=DATASETS, default="folder", help="default: %(default)s")
     classifier.add_argument("--data", required=True, metavar="DIR", help="folder with the dataset")
@@ -116,6 +116,7 @@ def _add_classifier(learners: argparse._SubParsersAction) -> None:
     classifier.add_argument(
         "--licence", default="that of the data it was trained on", help="of the weights (default: %(default)s)"
     )
+    add_own(classifier)
     classifier.set_defaults(run=run_classifier)
 
 
@@ -194,8 +195,12 @@ def run_classifier(args: argparse.Namespace) -> int:
     from emotion_core.training.classifier import ClassifierTask, write_result
     from emotion_core.training.classifier_config import ClassifierConfig
 
-    begin(args)
     options = (*CLASSIFIER, "optimizer", "schedule", "class_weights", "amp")
+    if args.classes is not None:
+        return run_own(args, options)
+    if args.model is None or args.faces is not None:
+        raise EmotionError("say what to train: --model PRESET, or --classes A,B for classes of your own (with --faces)")
+    begin(args)
     is_recipe = Path(args.model).suffix in (".yaml", ".yml")
     settings = read_recipe(args.model) if is_recipe else {"model": args.model}
     config = ClassifierConfig.from_dict({**settings, **given(args, options)})

@@ -85,6 +85,8 @@ def find_model(model: str | Path) -> Path:
     Raises:
         EmotionError: there is no such model; the message lists those that exist.
     """
+    if not isinstance(model, str | os.PathLike):
+        raise EmotionError(f"expected the name or path of a model, got {type(model).__name__}")
     if str(model).endswith((".onnx", ENSEMBLE_SUFFIX)):
         path = user_path(model)
         if not is_file(path):

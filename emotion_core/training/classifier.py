@@ -41,6 +41,7 @@ from emotion_core.training.distributed import Processes
 from emotion_core.training.fingerprint import of_data, of_weights
 from emotion_core.training.loop import Loop
 from emotion_core.training.network_input import NetworkInput, distributions
+from emotion_core.training.own_start import start_own_classes
 from emotion_core.training.result import write_network
 from emotion_core.training.schedules import warm_cosine
 from emotion_core.training.statistics import settle
@@ -64,6 +65,7 @@ class ClassifierTask(Task):
         init: weights to start from in place of random ones: a ``.safetensors`` of the same architecture, or for the
             networks of the zoo ImageNet weights, see ``load_any_start``.
         teachers: models whose mean probabilities are mixed into the targets, see ``Teachers``.
+        own_classes: ``init`` need not know any of the classes, see ``start_own_classes``.
 
     Attributes:
         labels: of the network, in the order of its output.
@@ -82,6 +84,7 @@ class ClassifierTask(Task):
         valid: Any,
         init: str | Path | None = None,
         teachers: Sequence[str | Path] = (),
+        own_classes: bool = False,
     ) -> None:
         for data, name in ((train, "to learn from"), (valid, "to validate on")):
             if not len(data):
@@ -93,7 +96,8 @@ class ClassifierTask(Task):
         self.init: dict[str, Any] = {}
         self._start, settled = "random", True
         if init is not None:
-            start = load_any_start(init, self.model, self.labels)
+            begin = start_own_classes if own_classes else load_any_start
+            start = begin(init, self.model, self.labels)
             if isinstance(start, ModelCard):
                 self.init, self.labels = start.training, tuple(start.labels)
             else:

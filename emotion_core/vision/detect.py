@@ -139,8 +139,9 @@ def create_detector(kind: str = "auto", detection_size: int = 320, min_score: fl
     Raises:
         EmotionError: unknown kind, no usable YuNet file for 'yunet', or no cascade for Haar.
     """
-    if kind not in DETECTORS:
-        raise EmotionError(f"unknown detector {kind!r}: use one of {', '.join(DETECTORS)}")
+    if not isinstance(kind, str) or kind not in DETECTORS:
+        shown = repr(kind) if isinstance(kind, str) else type(kind).__name__
+        raise EmotionError(f"unknown detector {shown}: use one of {', '.join(DETECTORS)}")
     if kind == "haar":
         return HaarDetector(detection_size, min_score)
     files = [name for name, known in KNOWN_FILES.items() if known.kind == "yunet"]
