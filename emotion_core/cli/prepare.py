@@ -33,11 +33,16 @@ def add(commands: argparse._SubParsersAction) -> None:
         "was left out and why is printed, and written to report.json beside the faces.",
     )
     affectnet.add_argument(
-        "--images", required=True, metavar="DIR", help="folder that the paths in the table start from"
+        "--images",
+        required=True,
+        metavar="DIR",
+        help="folder that the paths in the table start from; of the release with images/N.jpg the folder of a set, or "
+        "of both",
     )
     affectnet.add_argument(
         "--annotations", required=True, metavar="PATH",
-        help="a table (CSV), or the folder with training.csv, validation.csv and automatically_annotated.csv",
+        help="a table (CSV), or the folder with training.csv, validation.csv and automatically_annotated.csv; of the "
+        "release with annotations/N_exp.npy as --images",
     )  # fmt: skip
     affectnet.add_argument("--out", required=True, metavar="DIR", help="folder for the faces")
     affectnet.add_argument("--set", required=True, choices=SETS, help="which faces")

@@ -91,7 +91,10 @@ class PreparedAffectNet(FaceDataset):
         self.transforms, self.max_loaded_images_per_label = transforms, max_loaded_images_per_label
         self._all_names, self._classes, self._affect, self.skipped = self._list()
         if not self._all_names:
-            raise EmotionError(f"{self.folder} holds no prepared AffectNet face: run `emotion prepare affectnet` first")
+            raise EmotionError(
+                f"{self.folder} holds no prepared AffectNet face: run `emotion prepare affectnet` first, also for the "
+                "release with train_set/images and train_set/annotations"
+            )
         self._draw(seed)
 
     def _list(self) -> tuple[list[str], NDArray[np.int64], NDArray[np.float32], int]:

@@ -21,6 +21,7 @@ import numpy as np
 
 from emotion_core.cores import bound_opencv
 from emotion_core.data.affectnet import NAME_PATTERN, SIDE_PX, numbered_folders, set_folder
+from emotion_core.data.affectnet_release import find_release, is_release, release_rows
 from emotion_core.data.folder import resize_square
 from emotion_core.errors import EmotionError
 from emotion_core.labels import AFFECTNET
@@ -34,6 +35,9 @@ COLUMNS = (
 )  # fmt: skip
 """The columns of AffectNet's tables; a table without a header has them in this order."""
 
+IMAGES = (".jpg", ".jpeg", ".png")
+"""Suffixes of pictures of the release."""
+
 FACES_A_FOLDER = 500
 JPEG_QUALITY = 95
 MIN_BOX_INSIDE = 0.5
@@ -43,8 +47,10 @@ NOT_AN_EMOTION, NO_AFFECT = "not an emotion", "no valence/arousal"
 OUTSIDE, UNREADABLE, MISSING = "box outside the image", "unreadable image", "missing image"
 MALFORMED = "malformed row"
 REASONS = (NOT_AN_EMOTION, NO_AFFECT, OUTSIDE, UNREADABLE, MISSING, MALFORMED)
+_NO_EMOTIONS = range(len(AFFECTNET), 11)  # none, uncertain, no face
 _EXAMPLES = 5
 _Result: TypeAlias = "bytes | str | None"
+_Bounds: TypeAlias = "tuple[float, float, float, float]"
 _NAME = "%07ds%ds%ds%d.jpg"
 
 
@@ -70,11 +76,12 @@ class PreparationReport:
 
 
 class _Row(NamedTuple):
-    """A usable row: its number from 0, its picture, the box in pixels, the label, and affect in thousandths."""
+    """A usable row: its number, its picture, the box in pixels (None for all of it), the label, and affect in
+    thousandths."""
 
     number: int
     file: str
-    box: tuple[float, float, float, float]
+    box: _Bounds | None
     label: int
     valence: int
     arousal: int
@@ -122,10 +129,14 @@ def prepare_affectnet(
     from its place among the rows that name a face: both are the same in every run, whichever pictures turn out
     unreadable. A run that was stopped goes on where it stopped.
 
+    The release with ``images/N.jpg`` and ``annotations/N_exp.npy`` (see ``data.affectnet_release``) has no tables and
+    no boxes: its pictures are faces already and are taken whole, and N is the id.
+
     Args:
-        images: folder that the paths in the table start from.
+        images: folder that the paths in the table start from; of the release that of the images, of the set, or of
+            both sets.
         annotations: a table of AffectNet, with or without a header line, or the folder that holds training.csv,
-            validation.csv and automatically_annotated.csv.
+            validation.csv and automatically_annotated.csv; of the release as ``images``.
         out: folder that gets the set's folder, one of ``FOLDERS``.
         set_index: 0 unlabelled (automatically annotated), 1 training, 2 validation.
         workers: threads that decode and cut; 0 for one for each core that this process may use.
@@ -141,10 +152,15 @@ def prepare_affectnet(
     if workers < 0:
         raise EmotionError(f"expected 0 workers (one a core) or more, got {workers}")
     table = user_path(annotations)
-    if table.is_dir():
-        table /= TABLES[set_index]
     skips = _Skips()
-    rows, total = _read_table(table, skips)
+    released = find_release(table, set_index, "annotations")
+    if is_release(released):
+        assert released is not None
+        images = find_release(images, set_index, "images") or images
+        rows, total = _read_release(released, images, skips)
+    else:
+        table = table / TABLES[set_index] if table.is_dir() else table
+        rows, total = _read_table(table, skips)
     targets = [folder / str(place // FACES_A_FOLDER) / row.name for place, row in enumerate(rows)]
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -181,6 +197,21 @@ def _writing(folder: Path) -> Iterator[None]:
         raise EmotionError(
             f"cannot write into {folder}: {error.strerror or error}; mend that and run again, it goes on from here"
         ) from None
+
+
+def _read_release(annotations: Path, images: Path, skips: _Skips) -> tuple[list[_Row], int]:
+    """As ``_read_table``, of the release without tables."""
+    rows, total = [], 0
+    suffixes = {name.stem: name.suffix for name in images.iterdir() if name.suffix.lower() in IMAGES}
+    for number, values in release_rows(annotations):
+        total += 1
+        file = f"{number}{suffixes.get(str(number), '.jpg')}"
+        row = MALFORMED if values is None else _checked(number, file, None, *values)
+        if isinstance(row, str):
+            skips.add(row, number, file)
+        else:
+            rows.append(row)
+    return rows, total
 
 
 def _read_table(table: Path, skips: _Skips) -> tuple[list[_Row], int]:
@@ -232,9 +263,7 @@ def _parse(line: list[str], where: dict[str, int], number: int) -> _Row | str:
     """The row, or why it has no face."""
     try:
         expression = float(line[where["expression"]])
-        if expression not in range(11):
-            return MALFORMED
-        if expression >= len(AFFECTNET):
+        if expression in _NO_EMOTIONS:  # such rows have nothing else
             return NOT_AN_EMOTION
         valence, arousal = (float(line[where[name]]) for name in ("valence", "arousal"))
         if valence <= -2 or arousal <= -2:
@@ -243,10 +272,24 @@ def _parse(line: list[str], where: dict[str, int], number: int) -> _Row | str:
         file = line[where[COLUMNS[0]]].strip()
     except (ValueError, IndexError):
         return MALFORMED
-    is_sound = abs(valence) <= 1 and abs(arousal) <= 1 and width > 0 and height > 0
-    if not (file and is_sound and np.isfinite((x, y, width, height)).all()):
+    return _checked(number, file, (x, y, width, height), expression, valence, arousal)
+
+
+def _checked(
+    number: int, file: str, box: _Bounds | None, expression: float, valence: float, arousal: float
+) -> _Row | str:
+    """The row of what was read, or why it has no face."""
+    if expression in _NO_EMOTIONS:
+        return NOT_AN_EMOTION
+    if expression not in range(len(AFFECTNET)):
         return MALFORMED
-    return _Row(number, file, (x, y, width, height), int(expression), round(1000 * valence), round(1000 * arousal))
+    if valence <= -2 or arousal <= -2:
+        return NO_AFFECT
+    if not (file and abs(valence) <= 1 and abs(arousal) <= 1):
+        return MALFORMED
+    if box is not None and not (np.isfinite(box).all() and box[2] > 0 and box[3] > 0):
+        return MALFORMED
+    return _Row(number, file, box, int(expression), round(1000 * valence), round(1000 * arousal))
 
 
 def _check_own(folder: Path, targets: list[Path]) -> None:
@@ -284,7 +327,7 @@ def _cut_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _cut(source: Path, box: tuple[float, float, float, float], target: Path) -> _Result:
+def _cut(source: Path, box: _Bounds | None, target: Path) -> _Result:
     """The face as JPEG, or why there is none; None when it is in the target already."""
     if _is_whole(target):
         return None
@@ -295,7 +338,8 @@ def _cut(source: Path, box: tuple[float, float, float, float], target: Path) -> 
     except (EmotionError, OSError, ValueError):  # ValueError: no path can look like that
         return UNREADABLE
     image = picture.image
-    x, y, width, height = (value / picture.scale for value in box)
+    whole = (0.0, 0.0, float(picture.width), float(picture.height))
+    x, y, width, height = (value / picture.scale for value in box or whole)
     left, right = (min(max(round(v), 0), image.shape[1]) for v in (x, x + width))
     top, bottom = (min(max(round(v), 0), image.shape[0]) for v in (y, y + height))
     if right <= left or bottom <= top or (right - left) * (bottom - top) < MIN_BOX_INSIDE * width * height:

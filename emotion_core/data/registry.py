@@ -101,6 +101,18 @@ def _affectnet_affect(root: Path, split: str) -> FaceDataset:
     return AffectNetDimensional(idx_set=1 if split == "train" else 2, base_path_to_affectnet=str(root))
 
 
+def _rafdb(root: Path, split: str) -> FaceDataset:
+    from emotion_core.data.rafdb import load_rafdb
+
+    return load_rafdb(root, split)
+
+
+def _expw(root: Path, split: str) -> FaceDataset:
+    from emotion_core.data.expw import load_expw
+
+    return load_expw(root, split)
+
+
 _USAGES = {"train": "Training", "valid": "PublicTest", "test": "PrivateTest"}
 
 DATASETS: dict[str, DatasetKind] = {
@@ -111,12 +123,15 @@ DATASETS: dict[str, DatasetKind] = {
         DatasetKind(
             "affectnet", "AffectNet", _affectnet, _affectnet_affect, {"train": "Training", "valid": "Validation"}
         ),
+        DatasetKind("rafdb", "RAF-DB", _rafdb),
+        DatasetKind("expw", "ExpW", _expw),
         DatasetKind("imagenet", "ImageNet", _imagenet, splits={"train": "train", "valid": "val"}),
         DatasetKind("folder", "folder of classes", _folder),
     )
 }
-"""All datasets by name: FER+, FER2013, AffectNet (the folders that `emotion prepare affectnet` writes), ImageNet (to
-start from), and 'folder' (``root/SPLIT/CLASS/picture``, or ``root/CLASS/picture`` for a set without splits)."""
+"""All datasets by name: FER+, FER2013, AffectNet (the folders that `emotion prepare affectnet` writes), RAF-DB, ExpW,
+ImageNet (to start from), and 'folder' (``root/SPLIT/CLASS/picture``, or ``root/CLASS/picture`` for a set without
+splits)."""
 
 
 def open_fold(name: str, root: str | Path, fold: int) -> tuple[FaceSet, FaceSet]:
