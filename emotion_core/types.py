@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -203,6 +204,13 @@ class EmotionEstimate:
                 f"an estimate needs labels and their probabilities as tuples, got {labels!r:.60} and "
                 f"{probabilities!r:.60} ({error})"
             ) from None
+
+
+def check_estimates(estimates: Any) -> None:
+    """Raise EmotionError unless this is a sequence of estimates, which may be empty."""
+    known = isinstance(estimates, Sequence) and not isinstance(estimates, str)
+    if not known or not all(isinstance(item, EmotionEstimate) for item in estimates):
+        raise BadValue(f"expected a list of EmotionEstimate, got {estimates!r:.60}")
 
 
 def _are_finite(*values: Any) -> bool:

@@ -270,7 +270,9 @@ class FacialEmotionLearner(Learner):
                 raise EmotionError(f"current_branch_save counts branches from 0, got {current_branch_save}")
             states = states[: current_branch_save + 2]
         model = network_of(states, self.model.config)
-        folder = prepare_folder(str(path if path is not None else base_path_to_save_model))
+        chosen = base_path_to_save_model if path is None else path
+        assert chosen is not None
+        folder = prepare_folder(chosen)
         save_original(states, folder)
         self._save_network(model, folder, model_name or self.name)
         return folder

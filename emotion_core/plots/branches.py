@@ -19,6 +19,7 @@ from emotion_core.vision.glyphs import blend_text, text_height, text_width
 from emotion_core.vision.heat import blend_heat
 from emotion_core.vision.palette import RGB, bgr, ink
 from emotion_core.vision.panel import Rect
+from emotion_core.vision.picture import as_bgr
 from emotion_core.vision.trace import TracePoint
 
 SIZE_PX = (1280, 720)
@@ -55,7 +56,11 @@ def letterbox(image: Picture, size: tuple[int, int]) -> tuple[Picture, float, tu
     Returns:
         The canvas (height, width, 3) uint8 BGR, the factor by which the image was scaled, and the (x, y) in pixels
         of its top left corner.
+
+    Raises:
+        EmotionError: the image is none.
     """
+    image = as_bgr(image)
     height, width = image.shape[:2]
     factor = min(size[0] / width, size[1] / height)
     wide, high = max(1, min(size[0], round(width * factor))), max(1, min(size[1], round(height * factor)))

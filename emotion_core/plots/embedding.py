@@ -35,9 +35,7 @@ def plot_embedding(
     Raises:
         EmotionError: there are fewer than two samples or features, or the file cannot be written.
     """
-    samples = np.asarray(features, np.float64)
-    if samples.ndim != 2 or min(samples.shape) < 2:
-        raise EmotionError(f"an embedding needs at least two samples of two features, got {samples.shape}")
+    samples, classes = _checked(features, classes, len(labels))
     matplotlib_apart()
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -89,3 +87,24 @@ def _two_axes(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     # The sign of an axis is arbitrary: the largest entry is positive, so that a picture stays the same.
     signs = np.sign(axes[[0, 1], np.abs(axes[:2]).argmax(1)])
     return mean, (axes[:2] * signs[:, None]).T, shares[:2]
+
+
+def _checked(features: object, classes: object, count: int) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
+    """(N, D) features and (N,) classes; raises EmotionError for anything else."""
+    try:
+        samples, chosen = np.asarray(features, np.float64), np.asarray(classes)
+    except (TypeError, ValueError) as error:
+        raise EmotionError(f"an embedding needs features (N, D) and classes (N,) as arrays: {error}") from None
+    if samples.ndim != 2 or min(samples.shape) < 2:
+        raise EmotionError(f"an embedding needs at least two samples of two features, got {samples.shape}")
+    if not np.isfinite(samples).all():
+        raise EmotionError("an embedding needs finite features, got NaN or infinity")
+    if (
+        chosen.shape != samples.shape[:1]
+        or chosen.dtype.kind not in "iu"
+        or not 0 <= chosen.min() <= chosen.max() < count
+    ):
+        raise EmotionError(
+            f"an embedding needs {len(samples)} classes in 0..{count - 1}, got {chosen.dtype} {chosen.shape}"
+        )
+    return samples, chosen

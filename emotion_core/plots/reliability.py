@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emotion_core.errors import EmotionError
 from emotion_core.evaluation.metrics import Classification
 from emotion_core.plots.figures import drawing, letters, new_figure, save_figure
 
@@ -29,7 +30,12 @@ def plot_reliability(
         results: one or two, by what to call them.
         path: its suffix says the kind.
         latex_fonts: see ``drawing``.
+
+    Raises:
+        EmotionError: these are no such results, or the file cannot be written.
     """
+    if not isinstance(results, Mapping) or not all(isinstance(item, Classification) for item in results.values()):
+        raise EmotionError(f"expected results {{name: Classification}}, got {results!r:.60}")
     with drawing(latex_fonts):
         figure = new_figure(4.6, 5.2)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emotion_core.dependencies import matplotlib_apart
 from emotion_core.plots.spans import Person, Span, people, period_s, spans
 from emotion_core.store.files import atomic_write
-from emotion_core.types import EmotionEstimate
+from emotion_core.types import EmotionEstimate, check_estimates
 from emotion_core.vision.palette import colour, hex_colour, ink
 
 if TYPE_CHECKING:
@@ -52,9 +52,11 @@ def plot_timeline(
         latency_ms: (stamp in seconds, latency in milliseconds) of each frame.
 
     Raises:
+        EmotionError: the rows are no estimates.
         ImportError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
+    check_estimates(rows)
     matplotlib_apart()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from emotion_core.errors import EmotionError
 from emotion_core.store.files import atomic_write
 
 Row = Mapping[str, Any]
@@ -23,7 +24,12 @@ def plot_training(rows: Sequence[Row], path: str | Path) -> Path:
 
     Args:
         rows: one mapping an epoch, as in ``emotion_core.training.history.History``.
+
+    Raises:
+        EmotionError: these are no such rows, or there is none.
     """
+    if not isinstance(rows, Sequence) or not rows or not all(isinstance(row, Mapping) for row in rows):
+        raise EmotionError(f"expected the epochs of a training as a list of mappings, got {rows!r:.60}")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import cv2
 
-from emotion_core.errors import EmotionError
-from emotion_core.types import VOICE, EmotionEstimate, Picture
+from emotion_core.types import VOICE, EmotionEstimate, Picture, check_estimates
 from emotion_core.vision.glyphs import blend_text, text_height, text_width
 from emotion_core.vision.palette import RGB, bgr, ink
 from emotion_core.vision.panel import GROUND, Rect, draw_panels, overlap, shade
@@ -46,8 +45,7 @@ def draw_estimates(
         EmotionError: the image is none, or what is to be drawn are no estimates.
     """
     canvas = as_bgr(image).copy()
-    if not isinstance(estimates, Sequence) or not all(isinstance(item, EmotionEstimate) for item in estimates):
-        raise EmotionError(f"expected a list of EmotionEstimate to draw, got {estimates!r:.60}")
+    check_estimates(estimates)
     height, width = canvas.shape[:2]
     scale = _scale(width, height)
     # The largest last, so that the person in front is on top.

@@ -61,8 +61,8 @@ def test_the_list_and_the_photos_may_lie_in_the_folder_itself(root):
 @pytest.mark.parametrize(
     "line",
     ["a.jpg 0 10 20 60 50 99.9", "a.jpg 0 10 20 60 50 99.9 7", "a.jpg 0 10 20 60 50 99.9 -1",
-     "a.jpg 0 10 60 20 50 99 1", "a.jpg 0 x 20 60 50 99.9 1", "a.jpg 0 nan 20 60 50 99.9 1", "../a.jpg 0 10 20 60 50 99.9 1", "a.jpg",
-     "a.jpg 0 10 20 60 50 99.9 1 1", "a.jpg 0 10 20 60 50 inf 1"],
+     "a.jpg 0 10 60 20 50 99 1", "a.jpg 0 x 20 60 50 99.9 1", "a.jpg 0 nan 20 60 50 99.9 1",
+     "../a.jpg 0 10 20 60 50 99.9 1", "a.jpg", "a.jpg 0 10 20 60 50 99.9 1 1", "a.jpg 0 10 20 60 50 inf 1"],
 )  # fmt: skip
 def test_a_malformed_line_is_named(root, line):
     (root / "label" / "label.lst").write_text(f"{LINES[0]}\n{line}\n")
