@@ -1,10 +1,13 @@
-"""Numbers on the command line, checked as they are read."""
+"""What options of several commands share, above all numbers, checked as they are read."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import math
+
+BLURS = ("none", "faces")
+BLUR_HELP = "show nobody: every head is blurred in what is drawn, beyond recovery (default: none)"
 
 
 def count(text: str) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emotion_core.cli.arguments import BLUR_HELP, BLURS
 from emotion_core.cli.mistakes import one_line
 from emotion_core.data.voices import SOUND_SUFFIXES
 from emotion_core.errors import EmotionError
@@ -53,6 +54,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="also write the pictures with their estimates into this folder, as PNG; of several with one name the "
         "later ones get -2, -3, … in their order",
     )
+    parser.add_argument("--blur", choices=BLURS, default="none", help=f"with --draw: {BLUR_HELP}")
     parser.set_defaults(run=run)
 
 
@@ -62,7 +64,14 @@ def run(args: argparse.Namespace) -> int:
 
     from emotion_core.pipeline.still import StillPipeline
 
+    if args.blur != "none" and args.draw is None:
+        raise EmotionError("--blur is about what is drawn: add --draw DIR")
     jobs = _jobs(args.images, args.draw)
+    blur: Any = None
+    if args.blur != "none":
+        from emotion_core.vision.blur import FaceBlur
+
+        blur = FaceBlur(args.detector)
     pipeline: Any = None
     voice: Any = None
     if any(not job.is_sound for job in jobs):
@@ -74,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     code = 0
     for job in jobs:
         try:
-            result = _infer_voice(voice, job) if job.is_sound else _infer(pipeline, job)
+            result = _infer_voice(voice, job) if job.is_sound else _infer(pipeline, job, blur)
         except EmotionError as error:
             print(f"emotion: error: {one_line(str(error))}", file=sys.stderr)
             code = 2
@@ -103,14 +112,18 @@ def _jobs(names: list[str], draw: str | None) -> list[_Job]:
     return [_Job(path, drawn.get(path)) for path in files]
 
 
-def _infer(pipeline: Any, job: _Job) -> dict[str, Any]:
+def _infer(pipeline: Any, job: _Job, blur: Any) -> dict[str, Any]:
     from emotion_core.media.pictures import read_picture, write_picture
     from emotion_core.vision.draw import draw_estimates
 
     stored = read_picture(job.image)
     estimates = pipeline.process(stored.image)
     if job.overlay is not None:
-        write_picture(job.overlay, draw_estimates(stored.image, estimates))
+        shown = stored.image
+        if blur is not None:
+            blur.reset()
+            shown = blur(shown, estimates, 0.0)
+        write_picture(job.overlay, draw_estimates(shown, estimates))
     faces = []
     for estimate in estimates:
         assert estimate.face is not None

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from emotion_core.cli.arguments import seconds
+from emotion_core.cli.arguments import BLUR_HELP, BLURS, seconds
 from emotion_core.cli.pipeline_options import add_pipeline_options, read_pipeline_options
 from emotion_core.cli.progress import media_progress
 from emotion_core.cli.tally import Tally, sentence
@@ -62,6 +62,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         choices=OVERLAYS,
         help="with --output, also the pictures with what is drawn into them, as JPEG or raw",
     )
+    parser.add_argument("--blur", choices=BLURS, default="none", help=f"with --overlay: {BLUR_HELP}")
     parser.add_argument(
         "--estimates-topic",
         metavar="NAME",
@@ -97,13 +98,15 @@ def run(args: argparse.Namespace) -> int:
         raise EmotionError("--rate and --wait-for go with --publish: add it, or leave them out")
     if args.overlay and not args.output:
         raise EmotionError("--overlay goes into a bag: name it with --output OUT.mcap")
+    if args.blur != "none" and not args.overlay:
+        raise EmotionError("--blur is about what is drawn: add --overlay, and --output OUT.mcap")
     with BagReader(args.bag, args.topics, not args.no_sound) as reader:
         config = read_pipeline_options(args, FacialConfig if reader.audio is None else AudiovisualConfig)
         outputs = Outputs(_models(config), [reader.path])
         table = outputs.claim(args.csv, "--csv") if args.csv else None
         plot = outputs.claim(args.plot, "--plot") if args.plot else None
         done = _Done(make_pipeline(config))
-        with _bag(args, outputs, reader) as bag:
+        with _bag(args, outputs, reader, config.detector) as bag:
             done.go_through(reader, bag, args.duration, args.realtime)
             if reader.image is not None:
                 done.tally.check(args.bag, done.interrupted)
@@ -202,10 +205,11 @@ def _models(config: FacialConfig) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _bag(args: argparse.Namespace, outputs: Outputs, reader: BagReader) -> Iterator[EstimateBag | None]:
+def _bag(args: argparse.Namespace, outputs: Outputs, reader: BagReader, detector: str) -> Iterator[EstimateBag | None]:
     """What --output asks for."""
     from emotion_core.media.bag_writer import STORAGES
     from emotion_core.recording.estimate_bag import EstimateBag
+    from emotion_core.vision.blur import FaceBlur
 
     if args.output is None:
         yield None
@@ -214,7 +218,8 @@ def _bag(args: argparse.Namespace, outputs: Outputs, reader: BagReader) -> Itera
     if out.suffix in STORAGES:
         outputs.claim(out, "--output")
     node = "facial" if reader.audio is None else "audiovisual"
-    with EstimateBag(out, args.estimates_topic or f"/{node}/estimates", args.overlay or "") as bag:
+    blur = FaceBlur(detector) if args.blur == "faces" else None
+    with EstimateBag(out, args.estimates_topic or f"/{node}/estimates", args.overlay or "", blur) as bag:
         yield bag
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emotion_core.cli.arguments import count, seconds
+from emotion_core.cli.arguments import BLUR_HELP, BLURS, count, seconds
 from emotion_core.cli.progress import media_progress
 from emotion_core.cli.tally import Tally, sentence
 from emotion_core.cli.video_table import open_table
@@ -68,6 +68,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="and which part of the face made it say so (takes torch, and M's .safetensors beside its .onnx)",
     )
+    parser.add_argument("--blur", choices=BLURS, default="none", help=BLUR_HELP)
     parser.add_argument(
         "--size", type=_size, metavar="WxH", help="of the result (default: the frame's; 1280x720 with branches)"
     )
@@ -102,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
             panel=args.branches,
             gradcam=args.gradcam,
             voice_model=None if sound is None else args.voice_model,
+            blur=args.blur == "faces",
         )
         sink, names = _sink(args, source, outputs, picture, [file.stem for file in files] if stills else [])
         stack.enter_context(contextlib.closing(sink))

@@ -18,6 +18,7 @@ from emotion_core.plots.sound_strip import MIN_WIDTH_PX, SECONDS, SoundReading, 
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.types import EmotionEstimate, Picture
+from emotion_core.vision.blur import FaceBlur
 from emotion_core.vision.crop import FER2013, crop_face
 from emotion_core.vision.draw import draw_estimates, placed
 from emotion_core.vision.trace import AffectTrace, AffectTraces
@@ -35,6 +36,7 @@ class Observer:
         gradcam: draw the panel, and in it which part of the face made each branch say so; takes torch.
         voice_model: name or path of a voice model, for frames that come with sound: ``hear`` takes it, and a strip
             below the frame shows it.
+        blur: whether to draw nobody's face, see ``FaceBlur``: also not in the panel.
 
     Raises:
         EmotionError: the model or the detector is not here or damaged, there are no weights for ``gradcam``, or the
@@ -51,7 +53,9 @@ class Observer:
         panel: bool = False,
         gradcam: bool = False,
         voice_model: str | None = None,
+        blur: bool = False,
     ) -> None:
+        self._blur = FaceBlur(detector) if blur else None
         self._stills, self._panel = stills, panel or gradcam
         self._size = size or (SIZE_PX if self._panel else None)
         # A picture of a size that was asked for holds frame and strip; else the strip comes below the whole frame.
@@ -151,6 +155,10 @@ class Observer:
         Returns:
             (height, width, 3) uint8, BGR, of the size asked for.
         """
+        if self._blur is not None:
+            if self._stills:
+                self._blur.reset()
+            image = self._blur(image, self._estimates, stamp_s)
         if self._senses is None:
             return self._draw_frame(image, stamp_s, self._size)
         frame = self._draw_frame(image, stamp_s, self._size)

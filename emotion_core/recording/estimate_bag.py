@@ -12,6 +12,7 @@ from emotion_core.media.bag_writer import BagWriter
 from emotion_core.media.bags import BagPicture
 from emotion_core.recording.replay import Step
 from emotion_core.types import EmotionEstimate
+from emotion_core.vision.blur import FaceBlur
 from emotion_core.vision.draw import draw_estimates
 from emotion_core.vision.trace import AffectTraces
 
@@ -26,6 +27,7 @@ class EstimateBag:
         path: see BagWriter.
         topic: of the estimates, beginning with a slash; the overlay goes beside it.
         overlay: "compressed" or "raw" to write the pictures with what is drawn into them; empty for none.
+        blur: hides the faces in them; None shows the pictures as they are.
 
     Attributes:
         topics: where something was written.
@@ -34,7 +36,7 @@ class EstimateBag:
         EmotionError: it cannot be written, or the topic is none.
     """
 
-    def __init__(self, path: str | Path, topic: str, overlay: str = "") -> None:
+    def __init__(self, path: str | Path, topic: str, overlay: str = "", blur: FaceBlur | None = None) -> None:
         if not re.fullmatch(r"(/[A-Za-z_]\w*)+", topic, re.ASCII):
             raise EmotionError(f"expected the whole name of a topic, such as /facial/estimates, got {topic!r}")
         self._writer = BagWriter(path)
@@ -42,7 +44,7 @@ class EstimateBag:
         self._topic, self._overlay = topic, overlay
         beside = f"{topic.rpartition('/')[0]}/overlay"
         self._beside = f"{beside}/compressed" if overlay == "compressed" else beside
-        self._traces = AffectTraces()
+        self._traces, self._blur = AffectTraces(), blur
         self.topics = [topic, *([self._beside] if overlay else [])]
 
     @property
@@ -78,7 +80,8 @@ class EstimateBag:
 
     def _draw(self, sample: BagPicture, estimates: list[EmotionEstimate]) -> None:
         self._traces.add(estimates, sample.stamp_s)
-        drawn = draw_estimates(sample.image, estimates, traces=self._traces.points(estimates, sample.stamp_s))
+        image = sample.image if self._blur is None else self._blur(sample.image, estimates, sample.stamp_s)
+        drawn = draw_estimates(image, estimates, traces=self._traces.points(estimates, sample.stamp_s))
         header = self._messages.header(sample.stamp_ns, sample.frame_id)
         make = self._messages.compressed if self._overlay == "compressed" else self._messages.image
         self._writer.write(self._beside, make(drawn, header), sample.bag_ns)

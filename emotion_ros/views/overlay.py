@@ -16,6 +16,7 @@ from emotion_core.errors import EmotionError
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.pipeline.facial import FacialPipeline
 from emotion_core.types import Picture
+from emotion_core.vision.blur import FaceBlur
 from emotion_core.vision.detect import shrink
 from emotion_core.vision.trace import TRACE_S, AffectTraces
 from emotion_ros.base import qos
@@ -44,6 +45,9 @@ class OverlayConfig(CheckedConfig):
     overlay_quality: int = parameter(80, "JPEG quality of the compressed overlay.", low=1, high=100)
     overlay_trace_s: float = parameter(
         TRACE_S, "The overlay shows valence and arousal of so many last seconds; 0 shows now alone.", low=0.0, high=60.0
+    )
+    overlay_blur: str = parameter(
+        "none", "faces blurs every head in the overlay, beyond recovery.", choices=("none", "faces")
     )
     saliency: bool = parameter(
         False,
@@ -84,6 +88,10 @@ class Overlay:
         self._earlier = Counts()
         self._traces = AffectTraces(settings.overlay_trace_s)
         self._last: tuple[Picture, float] | None = None
+        self._blur: FaceBlur | None = None
+        if settings.overlay_blur == "faces":
+            pipeline = facial()
+            self._blur = FaceBlur("auto" if pipeline is None else pipeline.config.detector)
 
     @property
     def counts(self) -> Counts:
@@ -128,8 +136,6 @@ class Overlay:
 
     def _picture(self, seen: Seen) -> Picture:
         stamp_s, size = to_seconds(seen.header.stamp), self._settings.overlay_size
-        if seen.picture is not None:
-            self._last = seen.picture, stamp_s
         picture, status = self._ground(seen, stamp_s)
         canvas, factor = shrink(picture, size) if size else (picture, 1.0)
         if self._heat is not None:
@@ -142,7 +148,9 @@ class Overlay:
     def _ground(self, seen: Seen, stamp_s: float) -> tuple[Picture, str]:
         """What is drawn on, and what is to be said about it."""
         if seen.picture is not None:
-            return seen.picture, ""
+            shown = seen.picture if self._blur is None else self._blur(seen.picture, seen.estimates, stamp_s)
+            self._last = shown, stamp_s
+            return shown, ""
         if self._last is None:
             return np.full(_EMPTY_PX, _GROUND, np.uint8), "no picture"
         picture, last_s = self._last

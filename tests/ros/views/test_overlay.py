@@ -321,3 +321,21 @@ def test_what_saliency_lacks_is_named(
     expected = {"torch": r"torch.*pip install", "weights": r"expected .*mine\.safetensors"}[missing]
     with pytest.raises(EmotionError, match=f"could not be configured: Grad-CAM takes .*{expected}"):
         node.start()
+
+
+def test_nobody_is_shown_where_faces_are_blurred(make: Any, viewer: Viewer, estimate: Any) -> None:
+    """Not in the picture, not when the face is lost in the next one, and not in the last one behind a voice."""
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    node = make(overlay_blur="faces")
+    viewer.look(node)
+    seen = estimate(stamp_s=1.0)
+    x, y, w, h = seen.face.box.clamped(640, 480)
+    area = np.s_[y : y + h, x : x + w]
+    dark = cv2.convertScaleAbs(noise, alpha=overlay._DARKENED)
+    for count, (picture, estimates, stamp_s, plain) in enumerate(
+        [(noise, [seen], 1.0, noise), (noise, [], 1.5, noise), (None, [estimate(None)], 1.6, dark)], start=1
+    ):
+        node.see(picture, estimates, stamp_s)
+        shown = viewer.picture(count)
+        assert (shown[area] == plain[area]).all(axis=2).mean() < 0.01  # the box's line may meet a pixel
+        assert (shown[-80:, -80:] == plain[-80:, -80:]).all()  # what is far from everybody is as it was
