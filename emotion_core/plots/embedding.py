@@ -99,12 +99,9 @@ def _checked(features: object, classes: object, count: int) -> tuple[NDArray[np.
         raise EmotionError(f"an embedding needs at least two samples of two features, got {samples.shape}")
     if not np.isfinite(samples).all():
         raise EmotionError("an embedding needs finite features, got NaN or infinity")
-    if (
-        chosen.shape != samples.shape[:1]
-        or chosen.dtype.kind not in "iu"
-        or not 0 <= chosen.min() <= chosen.max() < count
-    ):
+    whole = chosen.shape == samples.shape[:1] and chosen.dtype.kind in "iu"
+    if not whole or not 0 <= chosen.min() <= chosen.max() < count:
         raise EmotionError(
-            f"an embedding needs {len(samples)} classes in 0..{count - 1}, got {chosen.dtype} {chosen.shape}"
+            f"an embedding needs {len(samples)} classes in 0..{count - 1}, got {chosen.dtype} of shape {chosen.shape}"
         )
     return samples, chosen

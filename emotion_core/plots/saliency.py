@@ -70,7 +70,7 @@ def grad_cam(model: nn.Module, faces: NDArray[np.float32], classes: ArrayLike | 
     expected, branches, count = _sizes(model)
     if not isinstance(faces, np.ndarray) or faces.ndim != 4 or faces.shape[1:] != expected:
         got = getattr(faces, "shape", type(faces).__name__)
-        raise EmotionError(f"expected faces as an array of shape (N, {', '.join(map(str, expected))}), got {got}")
+        raise EmotionError(f"expected faces of shape (N, {', '.join(map(str, expected))}), got {got}")
     if faces.dtype.kind != "f" or not np.isfinite(faces).all():
         raise EmotionError(f"expected faces of finite floats, got {faces.dtype}, or NaN or infinity among them")
     chosen = None if classes is None else _chosen(classes, (len(faces), branches), count)
