@@ -6,52 +6,42 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import cv2
-import numpy as np
 
 from emotion_core.cores import bound_opencv
 from emotion_core.data.affectnet import NAME_PATTERN, SIDE_PX, numbered_folders, set_folder
-from emotion_core.data.affectnet_release import find_release, is_release, release_rows
+from emotion_core.data.affectnet_release import find_release, is_release
+from emotion_core.data.affectnet_rows import (
+    MISSING,
+    OUTSIDE,
+    REASONS,
+    UNREADABLE,
+    Bounds,
+    Row,
+    Skips,
+    read_release,
+    read_table,
+)
 from emotion_core.data.folder import resize_square
 from emotion_core.errors import EmotionError
-from emotion_core.labels import AFFECTNET
 from emotion_core.media.pictures import decode_picture
 from emotion_core.store.files import UNFINISHED, atomic_write, user_path
 
 TABLES = ("automatically_annotated.csv", "training.csv", "validation.csv")
-COLUMNS = (
-    "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression",
-    "valence", "arousal",
-)  # fmt: skip
-"""The columns of AffectNet's tables; a table without a header has them in this order."""
-
-IMAGES = (".jpg", ".jpeg", ".png")
-"""Suffixes of pictures of the release."""
-
 FACES_A_FOLDER = 500
 JPEG_QUALITY = 95
 MIN_BOX_INSIDE = 0.5
 """A box that reaches over the edge of its picture is cut there; with less than this share inside it is left out."""
 
-NOT_AN_EMOTION, NO_AFFECT = "not an emotion", "no valence/arousal"
-OUTSIDE, UNREADABLE, MISSING = "box outside the image", "unreadable image", "missing image"
-MALFORMED = "malformed row"
-REASONS = (NOT_AN_EMOTION, NO_AFFECT, OUTSIDE, UNREADABLE, MISSING, MALFORMED)
-_NO_EMOTIONS = range(len(AFFECTNET), 11)  # none, uncertain, no face
-_EXAMPLES = 5
 _Result: TypeAlias = "bytes | str | None"
-_Bounds: TypeAlias = "tuple[float, float, float, float]"
-_NAME = "%07ds%ds%ds%d.jpg"
 
 
 @dataclass(frozen=True)
@@ -73,35 +63,6 @@ class PreparationReport:
     already_there: int
     skipped: dict[str, int]
     examples: dict[str, tuple[str, ...]]
-
-
-class _Row(NamedTuple):
-    """A usable row: its number, its picture, the box in pixels (None for all of it), the label, and affect in
-    thousandths."""
-
-    number: int
-    file: str
-    box: _Bounds | None
-    label: int
-    valence: int
-    arousal: int
-
-    @property
-    def name(self) -> str:
-        return _NAME % (self.number, self.label, self.valence, self.arousal)
-
-
-class _Skips:
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.examples: dict[str, list[str]] = {}
-
-    def add(self, reason: str, number: int, what: str) -> None:
-        self.counts[reason] += 1
-        examples = self.examples.setdefault(reason, [])
-        if len(examples) < _EXAMPLES:
-            readable = what[:120].encode(errors="replace").decode()
-            examples.append(f"row {number}: {readable}")
 
 
 def pre_process_affect_net(
@@ -152,15 +113,15 @@ def prepare_affectnet(
     if workers < 0:
         raise EmotionError(f"expected 0 workers (one a core) or more, got {workers}")
     table = user_path(annotations)
-    skips = _Skips()
+    skips = Skips()
     released = find_release(table, set_index, "annotations")
     if is_release(released):
         assert released is not None
         images = find_release(images, set_index, "images") or images
-        rows, total = _read_release(released, images, skips)
+        rows, total = read_release(released, images, skips)
     else:
         table = table / TABLES[set_index] if table.is_dir() else table
-        rows, total = _read_table(table, skips)
+        rows, total = read_table(table, skips)
     targets = [folder / str(place // FACES_A_FOLDER) / row.name for place, row in enumerate(rows)]
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -199,99 +160,6 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _read_release(annotations: Path, images: Path, skips: _Skips) -> tuple[list[_Row], int]:
-    """As ``_read_table``, of the release without tables."""
-    rows, total = [], 0
-    suffixes = {name.stem: name.suffix for name in images.iterdir() if name.suffix.lower() in IMAGES}
-    for number, values in release_rows(annotations):
-        total += 1
-        file = f"{number}{suffixes.get(str(number), '.jpg')}"
-        row = MALFORMED if values is None else _checked(number, file, None, *values)
-        if isinstance(row, str):
-            skips.add(row, number, file)
-        else:
-            rows.append(row)
-    return rows, total
-
-
-def _read_table(table: Path, skips: _Skips) -> tuple[list[_Row], int]:
-    """The rows that name a face, and the number of all rows."""
-    if not table.is_file():
-        raise EmotionError(f"no AffectNet annotations: {table} is missing")
-    rows, number = [], -1
-    with table.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        reader = csv.reader(file)
-        try:
-            first = next(reader, None)
-            if first is None:
-                raise EmotionError(f"{table} is empty: expected columns {','.join(COLUMNS)}")
-            columns = _columns(first, table)
-            lines = reader if columns is not None else chain([first], reader)
-            where = columns or {name: i for i, name in enumerate(COLUMNS)}
-            for number, line in enumerate(line for line in lines if line):
-                row = _parse(line, where, number)
-                if isinstance(row, str):
-                    skips.add(row, number, ",".join(line))
-                else:
-                    rows.append(row)
-        except csv.Error as error:
-            raise EmotionError(f"{table}, line {reader.line_num}: not a CSV file ({error})") from None
-    return rows, number + 1
-
-
-def _columns(first: list[str], table: Path) -> dict[str, int] | None:
-    """Where the columns are according to a header, or None when the first line is a row already."""
-    names = [name.strip() for name in first]
-    is_row = len(names) >= len(COLUMNS) and any(map(_is_number, (*names[1:5], *names[6:9])))
-    if is_row and not set(names) & set(COLUMNS):
-        return None
-    missing = [name for name in COLUMNS if name not in names and name != "facial_landmarks"]
-    if missing:
-        raise EmotionError(f"{table} has no column {', '.join(missing)}: expected {','.join(COLUMNS)}")
-    return {name: names.index(name) for name in COLUMNS if name in names}
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _parse(line: list[str], where: dict[str, int], number: int) -> _Row | str:
-    """The row, or why it has no face."""
-    try:
-        expression = float(line[where["expression"]])
-        if expression in _NO_EMOTIONS:  # such rows have nothing else
-            return NOT_AN_EMOTION
-        valence, arousal = (float(line[where[name]]) for name in ("valence", "arousal"))
-        if valence <= -2 or arousal <= -2:
-            return NO_AFFECT
-        x, y, width, height = (float(line[where[name]]) for name in COLUMNS[1:5])
-        file = line[where[COLUMNS[0]]].strip()
-    except (ValueError, IndexError):
-        return MALFORMED
-    return _checked(number, file, (x, y, width, height), expression, valence, arousal)
-
-
-def _checked(
-    number: int, file: str, box: _Bounds | None, expression: float, valence: float, arousal: float
-) -> _Row | str:
-    """The row of what was read, or why it has no face."""
-    if expression in _NO_EMOTIONS:
-        return NOT_AN_EMOTION
-    if expression not in range(len(AFFECTNET)):
-        return MALFORMED
-    if valence <= -2 or arousal <= -2:
-        return NO_AFFECT
-    if not (file and abs(valence) <= 1 and abs(arousal) <= 1):
-        return MALFORMED
-    if box is not None and not (np.isfinite(box).all() and box[2] > 0 and box[3] > 0):
-        return MALFORMED
-    return _Row(number, file, box, int(expression), round(1000 * valence), round(1000 * arousal))
-
-
 def _check_own(folder: Path, targets: list[Path]) -> None:
     """Raise unless all faces in the folder are of this table; remove what a killed run left half-written."""
     own = {(target.parent.name, target.name) for target in targets}
@@ -306,14 +174,14 @@ def _check_own(folder: Path, targets: list[Path]) -> None:
 
 
 def _cut_all(
-    images: Path, rows: list[_Row], targets: list[Path], workers: int
-) -> Generator[tuple[_Row, Path, _Result], None, None]:
+    images: Path, rows: list[Row], targets: list[Path], workers: int
+) -> Generator[tuple[Row, Path, _Result], None, None]:
     """(row, target, result of ``_cut``) in the order of the rows, a few pictures ahead of who reads.
 
     Threads do, since OpenCV lets go of the interpreter while it decodes; and processes would import the caller's
     script again. The calling thread writes.
     """
-    pending: deque[tuple[_Row, Path, Future[_Result]]] = deque()
+    pending: deque[tuple[Row, Path, Future[_Result]]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         for row, target in zip(rows, targets, strict=True):
@@ -327,7 +195,7 @@ def _cut_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _cut(source: Path, box: _Bounds | None, target: Path) -> _Result:
+def _cut(source: Path, box: Bounds | None, target: Path) -> _Result:
     """The face as JPEG, or why there is none; None when it is in the target already."""
     if _is_whole(target):
         return None

@@ -10,7 +10,8 @@ import pytest
 
 from emotion_core.data import affectnet_prepare
 from emotion_core.data.affectnet import FOLDERS, AffectNetCategorical, AffectNetDimensional
-from emotion_core.data.affectnet_prepare import COLUMNS, pre_process_affect_net, prepare_affectnet
+from emotion_core.data.affectnet_prepare import pre_process_affect_net, prepare_affectnet
+from emotion_core.data.affectnet_rows import COLUMNS
 from emotion_core.data.subset import Subset, balanced_indices, quadrants
 from emotion_core.errors import EmotionError
 

@@ -16,7 +16,8 @@ pytest.importorskip("tensorboard")
 pytest.importorskip("safetensors")
 
 from emotion_core.data.affectnet import AffectNetCategorical, AffectNetDimensional  # noqa: E402
-from emotion_core.data.affectnet_prepare import COLUMNS, pre_process_affect_net  # noqa: E402
+from emotion_core.data.affectnet_prepare import pre_process_affect_net  # noqa: E402
+from emotion_core.data.affectnet_rows import COLUMNS  # noqa: E402
 from emotion_core.data.dataset import FaceSet  # noqa: E402
 from emotion_core.errors import EmotionError  # noqa: E402
 from emotion_core.export.esr_files import BASE_FILE, BRANCH_FILE  # noqa: E402

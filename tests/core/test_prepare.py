@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from emotion_core.cli import prepare
-from emotion_core.data.affectnet_prepare import COLUMNS
+from emotion_core.data.affectnet_rows import COLUMNS
 from emotion_core.errors import EmotionError
 
 
