@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emotion_core.cli.arguments import BLUR_HELP, BLURS
+from emotion_core.cli.boxes import Boxes
 from emotion_core.cli.mistakes import one_line
+from emotion_core.cli.pipeline_options import add_pipeline_options, read_pipeline_options
+from emotion_core.cli.result_tables import ResultTables
+from emotion_core.cli.results import of_picture, of_voice, sentence
+from emotion_core.cli.source_options import PICTURES_HELP, add_source_options
 from emotion_core.data.voices import SOUND_SUFFIXES
 from emotion_core.errors import EmotionError
-from emotion_core.store.finding import DEFAULT_MODEL, DEFAULT_VOICE
-from emotion_core.vision.detect import DETECTORS
+from emotion_core.pipeline.still_config import DETECT, StillConfig
+from emotion_core.store.finding import DEFAULT_VOICE
+
+if TYPE_CHECKING:
+    from emotion_core.cli.sources import Source
+    from emotion_core.pipeline.stages import Stages
+    from emotion_core.types import EmotionEstimate, Picture
 
 
 @dataclass(frozen=True)
 class _Job:
-    image: Path
+    source: Source
     overlay: Path | None
 
     @property
     def is_sound(self) -> bool:
         """Whether it is a recording, by its name."""
-        return self.image.suffix.lower() in SOUND_SUFFIXES
+        return self.source.suffix in SOUND_SUFFIXES
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -34,20 +44,25 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="find and label the faces in pictures, the voice in a recording",
         description="Find the faces in pictures and say what they show; say what the voice in a recording sounds like, "
         f"each file ({' '.join(SOUND_SUFFIXES)}) taken for one utterance. A file that cannot be read is reported on "
-        "stderr and the rest goes on; the exit code is then 2.",
+        "stderr and the rest goes on. Exit code 1 when some files failed, 2 when all did.",
     )
-    parser.add_argument(
-        "images", nargs="+", metavar="FILE", help="picture, recording of a voice, or a folder of pictures"
-    )
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="model name or path (default: %(default)s)")
+    parser.add_argument("images", nargs="+", metavar="FILE", help=f"picture, recording of a voice, or {PICTURES_HELP}")
+    add_source_options(parser)
     parser.add_argument(
         "--voice-model", default=DEFAULT_VOICE, metavar="M", help="for recordings (default: %(default)s)"
     )
-    parser.add_argument("--detector", default="auto", choices=DETECTORS, help="face detector (default: %(default)s)")
     parser.add_argument(
         "--vote", action="store_true", help="label by the branches' vote instead of their mean probability"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON line a file")
+    parser.add_argument("--json", action="store_true", help="print one JSON line a file, also for one that failed")
+    parser.add_argument("--csv", metavar="FILE", help="write a row for each face and voice, see docs/pictures.md")
+    parser.add_argument("--parquet", metavar="FILE", help="the same as Parquet (takes pyarrow)")
+    parser.add_argument(
+        "--boxes",
+        metavar="FILE",
+        help="where the faces are: a CSV file with the columns source,x,y,width,height in pixels; nothing is searched",
+    )
+    parser.add_argument("--timings", action="store_true", help="tell what each stage took, in milliseconds")
     parser.add_argument(
         "--draw",
         metavar="DIR",
@@ -55,131 +70,111 @@ def add(commands: argparse._SubParsersAction) -> None:
         "later ones get -2, -3, … in their order",
     )
     parser.add_argument("--blur", choices=BLURS, default="none", help=f"with --draw: {BLUR_HELP}")
+    add_pipeline_options(parser, StillConfig)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Label every picture and every voice."""
+    """Label every picture and every voice; 1 when some of them failed, 2 when all did."""
     import sys
-
-    from emotion_core.pipeline.still import StillPipeline
 
     if args.blur != "none" and args.draw is None:
         raise EmotionError("--blur is about what is drawn: add --draw DIR")
-    jobs = _jobs(args.images, args.draw)
-    blur: Any = None
-    if args.blur != "none":
-        from emotion_core.vision.blur import FaceBlur
-
-        blur = FaceBlur(args.detector)
-    pipeline: Any = None
-    voice: Any = None
-    if any(not job.is_sound for job in jobs):
-        pipeline = StillPipeline(args.model, args.detector, vote=args.vote)
-    if any(job.is_sound for job in jobs):
-        from emotion_core.runtime.voice import VoiceModel
-
-        voice = VoiceModel.load(args.voice_model)
-    code = 0
+    config = read_pipeline_options(args, StillConfig)
+    if args.boxes and config.faces != DETECT:
+        raise EmotionError(f"--boxes says where the faces are: leave out --faces {config.faces}")
+    jobs = _jobs(args)
+    tables = ResultTables(args, [job.source.path for job in jobs if job.source.path is not None])
+    tools = _Tools(args, config, jobs)
+    failed = 0
     for job in jobs:
         try:
-            result = _infer_voice(voice, job) if job.is_sound else _infer(pipeline, job, blur)
+            result = tools.infer(job)
         except EmotionError as error:
-            print(f"emotion: error: {one_line(str(error))}", file=sys.stderr)
-            code = 2
-            continue
-        print(json.dumps(result) if args.json else _sentence(result), flush=True)
-    return code
+            result = {"source": job.source.name, "error": one_line(str(error))}
+            print(f"emotion: error: {result['error']}", file=sys.stderr)
+            failed += 1
+        tables.add(result, tools.models)
+        if args.json:
+            print(json.dumps(result), flush=True)
+        elif "error" not in result:
+            print(sentence(result), flush=True)
+    tables.write(tools.labels)
+    return 0 if not failed else 2 if failed == len(jobs) else 1
 
 
-def _jobs(names: list[str], draw: str | None) -> list[_Job]:
-    from emotion_core.media.frames import IMAGE_SUFFIXES, pictures_in
+class _Tools:
+    """What the files need: the models for faces and voices where there are such files, the blur, the boxes."""
+
+    def __init__(self, args: argparse.Namespace, config: StillConfig, jobs: list[_Job]) -> None:
+        self.models: dict[str, str] = {}
+        self.labels: list[str] = []
+        self._pipeline: Any = None
+        self._voice: Any = None
+        self._blur: Any = None
+        self._boxes = Boxes(args.boxes) if args.boxes else None
+        self._timings = args.timings
+        if args.blur != "none":
+            from emotion_core.vision.blur import FaceBlur
+
+            self._blur = FaceBlur(config.detector)
+        if any(not job.is_sound for job in jobs):
+            from emotion_core.pipeline.still import StillPipeline
+
+            self._pipeline = StillPipeline(vote=args.vote, **asdict(config))
+            self._know("face", self._pipeline.classifier.card)
+        if any(job.is_sound for job in jobs):
+            from emotion_core.runtime.voice import VoiceModel
+
+            self._voice = VoiceModel.load(args.voice_model)
+            self._know("voice", self._voice.card)
+
+    def infer(self, job: _Job) -> dict[str, Any]:
+        """What is told about a file, as JSON holds it; raises EmotionError where it cannot be read."""
+        from emotion_core.pipeline.stages import Stages
+
+        stages = Stages()
+        result = of_voice(Path(job.source.given), self._voice, stages) if job.is_sound else self._see(job, stages)
+        if self._timings:
+            result["timings_ms"] = {name: round(ms, 2) for name, ms in stages.ms.items()}
+        return result
+
+    def _see(self, job: _Job, stages: Stages) -> dict[str, Any]:
+        with stages.time("read"):
+            stored = job.source.read()
+        given = None
+        if self._boxes is not None:
+            given = [face.placed(1 / stored.scale) for face in self._boxes.of(job.source.name)]
+        estimates = self._pipeline.process(stored.image, given)
+        stages.ms |= self._pipeline.timings_ms
+        if job.overlay is not None:
+            with stages.time("draw"):
+                _draw(job.overlay, stored.image, estimates, self._blur)
+        return of_picture(job.source.name, stored, estimates)
+
+    def _know(self, kind: str, card: Any) -> None:
+        self.models[kind] = card.name
+        self.labels += [label for label in card.labels if label not in self.labels]
+
+
+def _jobs(args: argparse.Namespace) -> list[_Job]:
+    from emotion_core.cli.sources import resolve
     from emotion_core.store.outputs import Outputs
 
-    files: list[Path] = []
-    for name in map(Path, names):
-        if not name.is_dir():
-            files.append(name)
-        elif found := pictures_in(name):
-            files += found
-        else:
-            raise EmotionError(f"{name} holds no picture ({', '.join(IMAGE_SUFFIXES)})")
-    if draw is None:
-        return [_Job(path, None) for path in files]
-    pictures = [path for path in files if path.suffix.lower() not in SOUND_SUFFIXES]
-    overlays = Outputs(files).claim_each(draw, [path.stem for path in pictures], ".png", "--draw")
-    drawn = dict(zip(pictures, overlays, strict=True))
-    return [_Job(path, drawn.get(path)) for path in files]
+    sources = resolve(args.images, args.recursive, args.allow_private)
+    if args.draw is None:
+        return [_Job(source, None) for source in sources]
+    pictures = [source for source in sources if source.suffix not in SOUND_SUFFIXES]
+    files = [source.path for source in sources if source.path is not None]
+    overlays = iter(Outputs(files).claim_each(args.draw, [source.stem for source in pictures], ".png", "--draw"))
+    return [_Job(source, None if source.suffix in SOUND_SUFFIXES else next(overlays)) for source in sources]
 
 
-def _infer(pipeline: Any, job: _Job, blur: Any) -> dict[str, Any]:
-    from emotion_core.media.pictures import read_picture, write_picture
+def _draw(path: Path, image: Picture, estimates: list[EmotionEstimate], blur: Any) -> None:
+    from emotion_core.media.pictures import write_picture
     from emotion_core.vision.draw import draw_estimates
 
-    stored = read_picture(job.image)
-    estimates = pipeline.process(stored.image)
-    if job.overlay is not None:
-        shown = stored.image
-        if blur is not None:
-            blur.reset()
-            shown = blur(shown, estimates, 0.0)
-        write_picture(job.overlay, draw_estimates(shown, estimates))
-    faces = []
-    for estimate in estimates:
-        assert estimate.face is not None
-        faces.append(
-            {
-                "box": list(estimate.face.box.scaled(stored.scale).clamped(stored.width, stored.height)),
-                "score": round(estimate.face.score, 4),
-                "label": estimate.label,
-                "confidence": round(estimate.confidence, 4),
-                "probabilities": {k: round(p, 4) for k, p in zip(estimate.labels, estimate.probabilities, strict=True)},
-                "valence": _number(estimate.valence),
-                "arousal": _number(estimate.arousal),
-            }
-        )
-    return {"source": str(job.image), "width": stored.width, "height": stored.height, "faces": faces}
-
-
-def _infer_voice(model: Any, job: _Job) -> dict[str, Any]:
-    """A recording as one utterance; "voice" is None where nobody speaks."""
-    from emotion_core.audio.activity import RATE_HZ
-    from emotion_core.media.sound import read_sound
-    from emotion_core.pipeline.voice import hear_whole
-
-    sound = read_sound(job.image, RATE_HZ)
-    heard = hear_whole(model, sound.samples, sound.duration_s)
-    result: dict[str, Any] = {"source": str(job.image), "seconds": round(sound.duration_s, 3), "voice": None}
-    if heard is not None:
-        said = dict(zip(model.card.labels, heard.probabilities.tolist(), strict=True))
-        label = max(said, key=lambda name: said[name])
-        result["voice"] = {
-            "label": label,
-            "confidence": round(said[label], 4),
-            "probabilities": {name: round(p, 4) for name, p in said.items()},
-            "speech_s": round(heard.speech_s, 3),
-            "snr_db": _number(heard.snr_db),
-        }
-    return result
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return None if value != value else round(value, 4)
-
-
-def _sentence(result: dict[str, Any]) -> str:
-    if "voice" in result:
-        voice = result["voice"]
-        if voice is None:
-            return f"{result['source']}: no voice"
-        noise = "" if voice["snr_db"] is None else f", {voice['snr_db']:.0f} dB above the noise"
-        return (
-            f"{result['source']}: {voice['label']} {voice['confidence']:.0%} ({voice['speech_s']:.1f} s spoken{noise})"
-        )
-    if not result["faces"]:
-        return f"{result['source']}: no face"
-    parts = [
-        f"{face['label']} {face['confidence']:.0%} at {','.join(map(str, face['box']))}" for face in result["faces"]
-    ]
-    return f"{result['source']}: {'; '.join(parts)}"
+    if blur is not None:
+        blur.reset()
+        image = blur(image, estimates, 0.0)
+    write_picture(path, draw_estimates(image, estimates))

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from emotion_core.parameters import CheckedConfig, parameter_of
 
 ConfigT = TypeVar("ConfigT", bound=CheckedConfig)
+ALIASES = {"provider": "device"}
+"""Second names of options, for parameters whose name belongs to ONNX Runtime more than to its users."""
 
 
 def add_pipeline_options(parser: argparse.ArgumentParser, config_class: type[CheckedConfig]) -> None:
@@ -26,13 +28,19 @@ def add_pipeline_options(parser: argparse.ArgumentParser, config_class: type[Che
             options |= {"type": kind, "choices": declared.choices or None, "metavar": _metavar(kind, declared.choices)}
         shown = ("yes" if item.default else "no") if kind is bool else item.default
         text = declared.description.rstrip(".") + ("" if shown == "" else f" (default: {shown})")
-        group.add_argument(f"--{item.name.replace('_', '-')}", help=text.replace("%", "%%"), **options)
+        names = [f"--{name.replace('_', '-')}" for name in (item.name, ALIASES.get(item.name)) if name]
+        group.add_argument(*names, help=text.replace("%", "%%"), **options)
 
 
 def read_pipeline_options(args: argparse.Namespace, config_class: type[ConfigT]) -> ConfigT:
     """The configuration that was asked for; raises EmotionError for a bad value."""
+    return config_class(**given_options(args, config_class))
+
+
+def given_options(args: argparse.Namespace, config_class: type[CheckedConfig]) -> dict[str, Any]:
+    """The values of the parameters that were given on the command line, by name; all others have their defaults."""
     names = [item.name for item in fields(config_class)]  # type: ignore[arg-type]
-    return config_class(**{name: value for name, value in vars(args).items() if name in names})
+    return {name: value for name, value in vars(args).items() if name in names}
 
 
 def _metavar(kind: type, choices: tuple[str, ...]) -> str | None:

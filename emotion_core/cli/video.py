@@ -8,25 +8,36 @@ import json
 import logging
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emotion_core.cli.arguments import BLUR_HELP, BLURS, count, seconds
+from emotion_core.cli.pipeline_options import add_pipeline_options, given_options, read_pipeline_options
 from emotion_core.cli.progress import media_progress
+from emotion_core.cli.source_options import PICTURES_HELP, add_source_options
+from emotion_core.cli.subtitles import Subtitles
 from emotion_core.cli.tally import Tally, sentence
 from emotion_core.cli.video_table import open_table
 from emotion_core.errors import EmotionError
 from emotion_core.media.sinks import PictureSink, Sink, VideoSink, WindowSink
+from emotion_core.pipeline.audiovisual import AudiovisualConfig
+from emotion_core.pipeline.still_config import as_in_streams
 from emotion_core.store.files import user_path
-from emotion_core.store.finding import DEFAULT_MODEL, DEFAULT_VOICE
 from emotion_core.store.outputs import Outputs, model_files
-from emotion_core.vision.detect import DETECTORS
 
 if TYPE_CHECKING:
     from emotion_core.media.frames import FrameSource
     from emotion_core.types import Picture
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class VideoConfig(AudiovisualConfig):
+    """The parameters of the nodes, with all cores: nothing else runs meanwhile."""
+
+    threads: int = as_in_streams("threads", 0)
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -36,11 +47,15 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="label the faces in a picture, a video, a folder or before a camera",
         description="Find, follow and label faces. Without --out a window shows the result until q or Esc is "
         "pressed. What is drawn of a video is smoothed over time; the table holds the values of each frame alone. A "
-        "frame that cannot be read or processed is counted, and the rest goes on.",
+        "frame that cannot be read or processed is counted, and the rest goes on. In single pictures faces are "
+        "searched with the defaults of emotion infer.",
     )
-    parser.add_argument("source", metavar="SOURCE", help="picture, video, folder of pictures, or index of a camera")
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="model name or path (default: %(default)s)")
-    parser.add_argument("--detector", default="auto", choices=DETECTORS, help="face detector (default: %(default)s)")
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help=f"picture, video, index of a camera, rtsp or http(s) stream, or {PICTURES_HELP}",
+    )
+    add_source_options(parser)
     parser.add_argument(
         "--out",
         metavar="FILE",
@@ -55,12 +70,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="hear too: the sound track of SOURCE (then put --audio behind it), or this file; a strip below the frame "
         "shows what was heard and what the voice says",
     )
-    parser.add_argument("--voice-model", default=DEFAULT_VOICE, metavar="M", help="with --audio (default: %(default)s)")
     parser.add_argument(
         "--csv",
         metavar="FILE",
         help="write a row for each frame, face and member of the ensemble, with --audio also for voice and both",
     )
+    parser.add_argument("--srt", metavar="FILE", help="write subtitles of a video: what each person shows, in spans")
     parser.add_argument("--every", type=count, default=1, metavar="N", help="process each Nth frame (default: all)")
     parser.add_argument("--branches", action="store_true", help="show beside the frame what each branch says")
     parser.add_argument(
@@ -74,39 +89,45 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--duration", type=seconds, default=math.inf, metavar="S", help="stop after S seconds")
     parser.add_argument("--json", action="store_true", help="print a JSON line about the run at its end")
+    add_pipeline_options(parser, VideoConfig)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Process the source; 130 when interrupted before its end."""
     from emotion_core.cli.video_sound import open_sound
-    from emotion_core.media.frames import is_still, open_frames, pictures_in
+    from emotion_core.media.frames import open_frames
     from emotion_core.plots.observer import Observer
 
     path = user_path(args.source)
-    tally, interrupted = Tally(), False
+    config = read_pipeline_options(args, VideoConfig)
+    tally, subtitles, interrupted = Tally(), Subtitles(), False
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(open_frames(args.source))
-        folder = not source.is_live and path.is_dir()
-        picture = not source.is_live and not folder and is_still(path)
+        given = {"recursive": args.recursive, "allow_private": args.allow_private}
+        source = stack.enter_context(open_frames(args.source, **given))
+        picture, folder = source.is_picture, source.are_pictures
         stills = picture or (folder and Path(args.out or "").suffix.lower() != ".mp4")
-        files = pictures_in(path) if folder else [path]
+        files = list(source.files) or [path]
+        if args.srt and stills:
+            raise EmotionError(f"--srt goes with a video, and {args.source} is none")
         sound = open_sound(args, source.is_live or folder or picture)
         heard = [user_path(args.audio)] if isinstance(args.audio, str) else []
-        models = [*model_files(args.model), *(model_files(args.voice_model) if sound is not None else ())]
+        models = [*model_files(config.model), *(model_files(config.voice_model) if sound is not None else ())]
         outputs = Outputs([*files, *heard, *models])
         observer = Observer(
-            args.model,
-            args.detector,
+            config.model,
+            config.detector,
             stills=stills,
             size=args.size,
             panel=args.branches,
             gradcam=args.gradcam,
-            voice_model=None if sound is None else args.voice_model,
+            voice_model=None if sound is None else config.voice_model,
+            settings=given_options(args, VideoConfig) | {"threads": config.threads},
             blur=args.blur == "faces",
         )
         sink, names = _sink(args, source, outputs, picture, [file.stem for file in files] if stills else [])
         stack.enter_context(contextlib.closing(sink))
+        srt = outputs.claim(args.srt, "--srt") if args.srt else None
         table = stack.enter_context(open_table(outputs.claim(args.csv, "--csv"), observer.labels)) if args.csv else None
         try:
             with media_progress(_length_s(args, source, stills, path)) as tell:
@@ -125,6 +146,8 @@ def run(args: argparse.Namespace) -> int:
                         tally.fail(error)
                         continue
                     tally.add(estimates, stamp_s)
+                    if srt is not None:
+                        subtitles.add(stamp_s, estimates)
                     if table is not None:
                         table.add(index, stamp_s, estimates, observer.output, observer.voice(stamp_s))
                     if drawn is not None and not sink.put(drawn, stamp_s, name):
@@ -134,11 +157,14 @@ def run(args: argparse.Namespace) -> int:
             interrupted = True
         tally.check(args.source, interrupted)
         sink.close()
+        if srt is not None:
+            subtitles.write(srt)
         report = {"source": args.source, "model": observer.model, "detector": observer.detector}
-        report |= tally.report(source.skipped) | {"written": sink.written, "out": args.out, "csv": args.csv}
+        report |= tally.report(source.skipped) | {"written": sink.written}
+        report |= {"out": args.out, "csv": args.csv, "srt": args.srt}
         if sound is not None:
             report |= sound.report(observer) | {"senses": tally.senses()}
-    print(json.dumps(report) if args.json else sentence(report, ("out", "csv")))
+    print(json.dumps(report) if args.json else sentence(report, ("out", "csv", "srt")))
     return 130 if interrupted and not source.is_live else 0
 
 
@@ -187,7 +213,7 @@ def _sink(
         try:
             return WindowSink(f"emotion video {args.source}", waits=bool(stems)), stems
         except EmotionError as error:
-            if args.csv:
+            if args.csv or args.srt:
                 return Sink(), stems
             raise EmotionError(f"{error}: add --out FILE to write the result") from None
     out = user_path(args.out)
@@ -210,7 +236,7 @@ def _sink(
 def _length_s(args: argparse.Namespace, source: FrameSource, stills: bool, path: Path) -> float | None:
     """Seconds that there are to process, None where that is not known."""
     length = math.inf
-    if not (stills or source.is_live or path.is_dir()):
+    if not (stills or source.is_live or source.are_pictures):
         import av
 
         with (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ from emotion_core.audio.order import SoundCounts
 from emotion_core.errors import EmotionError
 from emotion_core.pipeline.audiovisual import AudiovisualConfig, AudiovisualPipeline
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
+from emotion_core.pipeline.still_config import StillConfig
 from emotion_core.plots.branches import SIZE_PX, BranchReading, check_size, draw_branches, letterbox
 from emotion_core.plots.saliency import grad_cam, load_explained
 from emotion_core.plots.sound_strip import MIN_WIDTH_PX, SECONDS, SoundReading, draw_strip, strip_height
@@ -22,6 +24,8 @@ from emotion_core.vision.blur import FaceBlur
 from emotion_core.vision.crop import FER2013, crop_face
 from emotion_core.vision.draw import draw_estimates, placed
 from emotion_core.vision.trace import AffectTrace, AffectTraces
+
+_AS_STILLS = ("detection_size", "max_faces")
 
 
 class Observer:
@@ -37,6 +41,7 @@ class Observer:
         voice_model: name or path of a voice model, for frames that come with sound: ``hear`` takes it, and a strip
             below the frame shows it.
         blur: whether to draw nobody's face, see ``FaceBlur``: also not in the panel.
+        settings: all else that the pipeline's configuration has, by name: FacialConfig, with sound AudiovisualConfig.
 
     Raises:
         EmotionError: the model or the detector is not here or damaged, there are no weights for ``gradcam``, or the
@@ -54,7 +59,9 @@ class Observer:
         gradcam: bool = False,
         voice_model: str | None = None,
         blur: bool = False,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
+        chosen = {**(settings or {}), "model": model, "detector": detector}
         self._blur = FaceBlur(detector) if blur else None
         self._stills, self._panel = stills, panel or gradcam
         self._size = size or (SIZE_PX if self._panel else None)
@@ -67,18 +74,21 @@ class Observer:
             self._size = size[0], size[1] - self._strip_px
         if self._panel and self._size is not None:
             check_size(self._size)
-        self._watched = _Watched(Classifier.load(model, threads=0))
+        if stills:
+            chosen = {"smoothing_s": 0.0} | {name: getattr(StillConfig, name) for name in _AS_STILLS} | chosen
+        # Without sound, what is about voices has nothing to say.
+        known = {item.name for item in fields(FacialConfig if voice_model is None else AudiovisualConfig)}
+        chosen = {name: value for name, value in chosen.items() if name in known}
+        config = FacialConfig(**chosen) if voice_model is None else AudiovisualConfig(**chosen, voice_model=voice_model)
+        loaded = Classifier.load(model, config.threads, config.provider, config.prior)
+        self._watched = _Watched(loaded)
         self._network = load_explained(model, self._watched.card) if gradcam else None
         classifier = cast("Classifier", self._watched)
         self._senses: AudiovisualPipeline | None = None
-        if voice_model is not None:
-            with_voice = AudiovisualConfig(model=model, detector=detector, voice_model=voice_model)
-            self._senses = AudiovisualPipeline(with_voice, classifier=classifier)
+        if isinstance(config, AudiovisualConfig):
+            self._senses = AudiovisualPipeline(config, classifier=classifier)
             self._pipeline = self._senses.facial
         else:
-            config = FacialConfig(model=model, detector=detector)
-            if stills:
-                config = replace(config, detection_size=640, max_faces=256, smoothing_s=0.0)
             self._pipeline = FacialPipeline(config, classifier=classifier)
         self._trace, self._traces = AffectTrace(), AffectTraces()
         self._estimates: list[EmotionEstimate] = []

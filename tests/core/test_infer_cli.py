@@ -20,7 +20,7 @@ from emotion_core.runtime.classifier import Classifier
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     load = Classifier.load
-    monkeypatch.setattr(Classifier, "load", lambda model, threads=1: load(model, 1))
+    monkeypatch.setattr(Classifier, "load", lambda model, threads=1, *rest: load(model, 1, *rest))
 
 
 def infer(*args: object) -> int:

@@ -36,7 +36,7 @@ def emotion(*args: object) -> int:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread, and no display."""
     load = Classifier.load
-    monkeypatch.setattr(Classifier, "load", lambda model, threads=1: load(model, 1))
+    monkeypatch.setattr(Classifier, "load", lambda model, threads=1, *rest: load(model, 1, *rest))
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
 
