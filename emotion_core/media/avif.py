@@ -1,4 +1,4 @@
-"""The size of an AVIF picture, and how it is to be turned; OpenCV shows it as it is stored.
+"""The size of an AVIF picture, or a HEIF, and how it is to be turned; OpenCV shows it as it is stored.
 
 Boxes: ISO/IEC 14496-12 (ISOBMFF); items and their properties: ISO/IEC 23008-12 (HEIF).
 """
@@ -45,7 +45,7 @@ def read_header(content: bytes) -> AvifHeader:
     try:
         return _read(content)
     except (IndexError, KeyError, ValueError):
-        raise EmotionError(f"expected a whole AVIF picture, got {len(content)} bytes without a size: damaged") from None
+        raise EmotionError(f"expected a whole AVIF or HEIF, got {len(content)} bytes without a size: damaged") from None
 
 
 def stored(content: bytes, header: AvifHeader) -> bytes:

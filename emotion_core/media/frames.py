@@ -17,17 +17,17 @@ import cv2
 import numpy as np
 
 from emotion_core.errors import EmotionError
-from emotion_core.media.headers import SUFFIXES
+from emotion_core.media.addresses import PICTURES, is_url
+from emotion_core.media.headers import SUFFIXES, kind_of
+from emotion_core.media.listing import IMAGE_SUFFIXES, LIST, list_folder, read_list
 from emotion_core.media.packets import decoded
-from emotion_core.media.pictures import read_picture
+from emotion_core.media.pictures import StoredPicture, read_picture
+from emotion_core.media.stdin import STDIN, read_stdin
 from emotion_core.store.files import user_path
 from emotion_core.types import Picture
 
 STILLS_RATE_HZ = 30.0
 """Pictures have no rate of their own: they follow each other like a camera's."""
-
-IMAGE_SUFFIXES = tuple(sorted(suffix for suffixes in SUFFIXES.values() for suffix in suffixes))
-"""Files that end so are pictures where a folder is read."""
 
 MAX_PAUSE_S = 86400.0
 """A jump in the time stamps of a video up to a day is a pause: time lapse, recordings that wait for a movement. A
@@ -53,10 +53,14 @@ class FrameSource(ABC):
         skipped: packets, pictures and reads so far that gave no image.
         starts: times at which rounds of a loop began, for whoever plays something beside it to take out; the last few.
         is_live: a camera, which does not wait for whoever reads.
+        is_picture, are_pictures: a single picture, the pictures of a folder or a list.
+        files: what is read; for a folder or a list, each of its pictures.
     """
 
     rate_hz: float | None = None
     is_live = False
+    is_picture = are_pictures = False
+    files: tuple[Path, ...] = ()
 
     def __init__(self, name: str, loop: bool, rate_hz: float) -> None:
         if not (math.isfinite(rate_hz) and rate_hz >= 0):
@@ -121,30 +125,39 @@ class FrameSource(ABC):
 
 
 class _Pictures(FrameSource):
-    """A folder's pictures in the order of their names, or a single one."""
+    """Pictures in files, one after the other; what cannot be read is counted."""
 
-    def __init__(self, path: Path, loop: bool, rate_hz: float) -> None:
-        super().__init__(str(path), loop, rate_hz)
-        self._only: Picture | None = None
+    are_pictures = True
+
+    def __init__(self, name: str, files: tuple[Path, ...], loop: bool, rate_hz: float) -> None:
+        super().__init__(name, loop, rate_hz)
+        self.files = files
         self._period_s = 1 / (rate_hz or STILLS_RATE_HZ)
-        if path.is_dir():
-            self._paths = pictures_in(path)
-            if not self._paths:
-                raise EmotionError(f"{path}: expected a folder with pictures ({', '.join(IMAGE_SUFFIXES)}), got none")
-        else:
-            self._paths = [path]
-            self._only = read_picture(path).image
 
     def _once(self) -> Iterator[_Timed]:
         count = 0
-        for path in self._paths:
+        for path in self.files:
             try:
-                image = read_picture(path).image if self._only is None else self._only
+                image = read_picture(path).image
             except EmotionError:
                 self.skipped += 1
                 continue
             yield image, count * self._period_s, self._period_s
             count += 1
+
+
+class _OnePicture(FrameSource):
+    """A single picture, read already."""
+
+    is_picture = True
+
+    def __init__(self, name: str, stored: StoredPicture, loop: bool, rate_hz: float) -> None:
+        super().__init__(name, loop, rate_hz)
+        self._image = stored.image
+        self._period_s = 1 / (rate_hz or STILLS_RATE_HZ)
+
+    def _once(self) -> Iterator[_Timed]:
+        yield self._image, 0.0, self._period_s
 
 
 class _Video(FrameSource):
@@ -161,7 +174,7 @@ class _Video(FrameSource):
         self._av: Any = av
         if not hasattr(av.VideoFrame, "rotation"):
             _LOG.warning("this PyAV cannot turn the videos of phones upright: pip install 'av>=14'")
-        self._path = path
+        self._path, self.files = path, (path,)
         with self._open() as container:
             if not container.streams.video:
                 raise EmotionError(f"{path}: expected a video, got a file without pictures")
@@ -212,10 +225,28 @@ class _Video(FrameSource):
         self.skipped += 1
 
 
-class _Camera(FrameSource):
-    """A camera that OpenCV opens; its times are those at which its frames were read."""
+class LiveSource(FrameSource):
+    """What does not wait: frames that come before they are due are left out, none is repeated."""
 
     is_live = True
+
+    def __iter__(self) -> Iterator[tuple[Picture, float]]:
+        super().close()
+        self._running = self._live()
+        return self._running
+
+    def _live(self) -> Generator[tuple[Picture, float], None, None]:
+        period_s = 1 / self._chosen_hz if self._chosen_hz else 0.0
+        due = 0.0
+        for image, time_s, _ in self._once():
+            # A camera may ignore the rate it was asked for and send more; half a period allows for jitter.
+            if time_s >= due - period_s / 2:
+                due = max(due + period_s, time_s)
+                yield image, time_s
+
+
+class _Camera(LiveSource):
+    """A camera that OpenCV opens; its times are those at which its frames were read."""
 
     def __init__(self, source: str, rate_hz: float) -> None:
         super().__init__(f"camera {source}", False, rate_hz)
@@ -234,23 +265,9 @@ class _Camera(FrameSource):
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate_hz = rate if math.isfinite(rate) and rate > 0 else None
 
-    def __iter__(self) -> Iterator[tuple[Picture, float]]:
-        super().close()
-        self._running = self._live()
-        return self._running
-
     def close(self) -> None:
         super().close()
         self._capture.release()
-
-    def _live(self) -> Generator[tuple[Picture, float], None, None]:
-        period_s = 1 / self._chosen_hz if self._chosen_hz else 0.0
-        due = 0.0
-        for image, time_s, _ in self._once():
-            # A camera may ignore the rate it was asked for and send more; half a period allows for jitter.
-            if time_s >= due - period_s / 2:
-                due = max(due + period_s, time_s)
-                yield image, time_s
 
     def _once(self) -> Iterator[_Timed]:
         misses, start, last = 0, math.nan, -1.0
@@ -270,33 +287,73 @@ class _Camera(FrameSource):
             yield np.asarray(image, np.uint8), last, 0.0
 
 
-def open_frames(source: str, loop: bool = False, rate_hz: float = 0) -> FrameSource:
-    """Open a camera ("0" or "/dev/video0"), a video file, a folder of pictures, or one picture.
+def open_frames(
+    source: str, loop: bool = False, rate_hz: float = 0, recursive: bool = False, allow_private: bool = False
+) -> FrameSource:
+    """Open a camera, a stream, a video file, pictures, or one picture.
 
     Args:
-        source: which; a folder's pictures come in the order of their names. A GIF is a video by itself, and a picture
-            in a folder.
-        loop: begin again at the end. Cameras have none.
+        source: which: "0" or "/dev/video0", an rtsp or http(s) address, a path, ``-`` for a picture on standard input,
+            ``@list.txt`` for the pictures that this file names. A folder's pictures come in the order of their names. A
+            GIF is a video by itself, and a picture in a folder.
+        loop: begin again at the end. Cameras and streams have none.
         rate_hz: frames a second to deliver; 0 gives every frame of a video or camera at its own time, and
             pictures at STILLS_RATE_HZ.
+        recursive: also the pictures of the folders in a folder.
+        allow_private: addresses may lead into the own machine and network.
 
     Raises:
         EmotionError: there is no such thing, it cannot be read, or PyAV is missing for a video.
     """
     if (source.isascii() and source.isdigit()) or source.startswith("/dev/video"):
         return _Camera(source, rate_hz)
+    if is_url(source):
+        return _at(source, loop, rate_hz, allow_private)
+    if source == STDIN:
+        return _OnePicture(source, read_stdin(), loop, rate_hz)
+    if source.startswith(LIST) and not Path(source).exists():
+        return _Pictures(source, tuple(map(user_path, read_list(source[len(LIST) :]))), loop, rate_hz)
     path = user_path(source)
     try:
         if not source or not path.exists():
             raise EmotionError(f"expected a camera's number or the path of a video or pictures, got {source!r}")
-        return (_Pictures if path.is_dir() or is_still(path) else _Video)(path, loop, rate_hz)
+        if path.is_dir():
+            found = list_folder(path, recursive)
+            if told := found.told():
+                _LOG.warning("%s: skipped %s", path, told)
+            if not found.pictures:
+                raise EmotionError(f"{path}: expected a folder with pictures ({', '.join(IMAGE_SUFFIXES)}), got none")
+            return _Pictures(str(path), found.pictures, loop, rate_hz)
+        if is_still(path):
+            one = _OnePicture(str(path), read_picture(path), loop, rate_hz)
+            one.files = (path,)
+            return one
+        return _Video(path, loop, rate_hz)
     except OSError as error:
         raise EmotionError(f"{source}: cannot be read: {error.strerror or error}") from error
 
 
+def _at(url: str, loop: bool, rate_hz: float, allow_private: bool) -> FrameSource:
+    """A picture or a stream at an address, whichever the first bytes say."""
+    from emotion_core.media.stream import StreamSource  # with all that it takes to speak HTTP
+
+    answer: Any = None
+    if is_url(url, PICTURES):
+        from emotion_core.media.web import Answer, read_picture_of
+
+        answer = Answer(url, allow_private)
+        try:
+            if kind_of(answer.peek()) is not None:
+                return _OnePicture(answer.url, read_picture_of(answer), loop, rate_hz)
+        except BaseException:
+            answer.close()
+            raise
+    return StreamSource(url, rate_hz, allow_private, answer)
+
+
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder in the order of their names, hidden ones left out; of a GIF the first one counts."""
-    return sorted(path for path in folder.iterdir() if _is_picture(path) and not path.name.startswith("."))
+    return list(list_folder(folder).pictures)
 
 
 def is_still(path: Path) -> bool:

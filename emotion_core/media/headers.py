@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 from emotion_core.errors import EmotionError
-from emotion_core.media import avif, jpeg, png
+from emotion_core.media import avif, heif, jpeg, png
 
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -21,6 +21,7 @@ SUFFIXES = {
     "PNM": (".pbm", ".pgm", ".ppm", ".pnm", ".pam"),
     "JPEG 2000": (".jp2", ".j2k"),
     "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif", ".hif"),
     "Sun raster": (".ras", ".sr"),
 }
 """The kinds that can be measured and read, each with how the names of such files end."""
@@ -69,7 +70,9 @@ def kind_of(content: bytes) -> str | None:
         return "WebP"
     if re.match(rb"P[1-7]\s", content):
         return "PNM"
-    return "AVIF" if avif.is_avif(content) else None
+    if avif.is_avif(content):
+        return "AVIF"
+    return "HEIF" if heif.is_heif(content) else None
 
 
 def _number(content: bytes, at: int, size: int, order: str = "little") -> int:
@@ -83,7 +86,7 @@ def _jpeg(content: bytes) -> tuple[int, int]:
     return header.width, header.height
 
 
-def _avif(content: bytes) -> tuple[int, int]:
+def _heif(content: bytes) -> tuple[int, int]:
     header = avif.read_header(content)
     return header.width, header.height
 
@@ -144,5 +147,5 @@ def _sun(content: bytes) -> tuple[int, int]:
 
 _SIZES = {
     "JPEG": _jpeg, "PNG": png.size, "WebP": _webp, "BMP": _bmp, "TIFF": _tiff, "GIF": _gif, "PNM": _pnm,
-    "JPEG 2000": _jpeg_2000, "AVIF": _avif, "Sun raster": _sun,
+    "JPEG 2000": _jpeg_2000, "AVIF": _heif, "HEIF": _heif, "Sun raster": _sun,
 }  # fmt: skip

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from emotion_core.errors import EmotionError
-from emotion_core.media import avif, jpeg, png
+from emotion_core.media import avif, heif, jpeg, png
 from emotion_core.media.headers import KINDS, Measure, measure
 from emotion_core.media.pixels import MAX_PIXELS, MAX_SIDE_PX, decode_with_opencv
 from emotion_core.store.files import atomic_write, cannot_write, user_path
@@ -68,8 +68,8 @@ def read_picture(path: str | Path) -> StoredPicture:
 def decode_picture(content: bytes) -> StoredPicture:
     """The picture in what a file holds; its size is known before anything is decoded.
 
-    An orientation in the Exif data, or in an AVIF's boxes, is applied. 16-bit values are scaled to 8 bits, alpha is
-    dropped. A JPEG or PNG that lacks nothing but its end is a picture; one that lacks rows is not.
+    An orientation in the Exif data, or in the boxes of an AVIF or HEIF, is applied. 16-bit values are scaled to 8 bits,
+    alpha is dropped. A JPEG or PNG that lacks nothing but its end is a picture; one that lacks rows is not.
 
     Raises:
         EmotionError: the file is empty, cut off, damaged, too large, or of no kind in KINDS.
@@ -155,7 +155,11 @@ def _decode_avif(content: bytes, factor: int) -> StoredPicture:
     return _shrunk(avif.upright(image, header), factor)
 
 
-_DECODERS = {"JPEG": _decode_jpeg, "PNG": _decode_png, "AVIF": _decode_avif}
+def _decode_heif(content: bytes, factor: int) -> StoredPicture:
+    return _shrunk(heif.decode(content), factor)
+
+
+_DECODERS = {"JPEG": _decode_jpeg, "PNG": _decode_png, "AVIF": _decode_avif, "HEIF": _decode_heif}
 
 
 def _shrunk(image: Picture, factor: int) -> StoredPicture:

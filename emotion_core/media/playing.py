@@ -130,7 +130,7 @@ def open_playing(config: SourceConfig, sound: SourceSoundConfig) -> Playing:
     track = _sound_of(config.source) if sound.audio and not sound.microphone else None
     frames = None
     if track is None or track.has_pictures:
-        frames = open_frames(config.source, config.loop, config.rate_hz)
+        frames = open_frames(config.source, config.loop, config.rate_hz, config.recursive, config.allow_private)
     return Playing(frames, track, sound.audio_chunk_s, config.loop)
 
 

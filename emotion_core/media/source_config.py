@@ -13,8 +13,12 @@ class SourceConfig(CheckedConfig):
 
     source: str = parameter(
         "0",
-        "Index of a camera, or path of a video, a picture, a folder of pictures or a sound; empty for a microphone "
-        "alone.",
+        "Index of a camera, address of a stream (rtsp, http) or a picture, or path of a video, a picture, a folder of "
+        "pictures, `@` and a list of them, or a sound; empty for a microphone alone.",
+    )
+    recursive: bool = parameter(False, "Also the pictures of the folders in a folder.")
+    allow_private: bool = parameter(
+        False, "Addresses may lead to this machine and its private network, where most cameras are."
     )
     rate_hz: float = parameter(
         0.0,
