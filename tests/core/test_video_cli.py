@@ -87,6 +87,7 @@ def test_a_video_with_its_branches_as_video_and_table(clip, tmp_path, capsys):
         "written": 4,
         "out": str(out),
         "csv": str(table),
+        "srt": None,
     }
     with open_frames(str(out)) as source:
         written = list(source)
