@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,16 @@ def with_pillow(kind: str, orientation: int = 1, image: NDArray[np.uint8] | None
     return data.getvalue()
 
 
+def heic(orientation: int = 1, image: NDArray[np.uint8] | None = None) -> bytes:
+    """As telephones write it: the turn is in the boxes."""
+    pillow_heif, pillow = pytest.importorskip("pillow_heif"), pytest.importorskip("PIL.Image")
+    data, exif = io.BytesIO(), pillow.Exif()
+    exif[0x0112] = orientation
+    rgb = np.ascontiguousarray((scene() if image is None else image)[..., ::-1])
+    pillow_heif.from_pillow(pillow.fromarray(rgb)).save(data, quality=95, exif=exif.tobytes())
+    return data.getvalue()
+
+
 def big_endian_tiff(width: int, height: int, tag_type: int = 4) -> bytes:
     pack = {3: ">HHIHH", 4: ">HHII"}[tag_type]
     values = [(256, width), (257, height)]
@@ -76,6 +87,7 @@ SAMPLES = {
     "pam": ("PNM", lambda: encoded(".pam")),
     "jp2": ("JPEG 2000", lambda: encoded(".jp2")),
     "avif": ("AVIF", lambda: encoded(".avif")),
+    "heic": ("HEIF", lambda: heic()),
     "ras": ("Sun raster", lambda: encoded(".ras")),
 }
 
@@ -85,12 +97,27 @@ def test_every_kind_is_measured_and_read(name: str) -> None:
     kind, make = SAMPLES[name]
     content = make()
     assert kind_of(content) == kind
-    assert measure(content) == (kind, WIDTH, HEIGHT)
+    size = (84, 64) if name == "heic" else (WIDTH, HEIGHT)  # HEVC codes whole blocks, which are cut
+    assert measure(content) == (kind, *size)
     picture = decode_picture(content)
     assert (picture.width, picture.height, picture.scale) == (WIDTH, HEIGHT, 1)
     assert picture.image.shape == (HEIGHT, WIDTH, 3) and picture.image.dtype == np.uint8
     expected = np.repeat(scene()[..., :1], 3, axis=2) if name == "pgm" else scene()
     assert np.abs(picture.image.astype(int) - expected).mean() < (25 if name == "gif" else 6)
+
+
+def test_heic_is_turned_as_telephones_note_it() -> None:
+    image = scene(96, 64)
+    upright = decode_picture(heic(6, image))  # 6: the camera was turned by 90 degrees
+    assert (upright.width, upright.height) == (64, 96)
+    assert np.abs(upright.image.astype(int) - np.rot90(image, -1)).mean() < 6
+
+
+def test_without_pillow_heif_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = heic()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(EmotionError, match=r"take pillow-heif: pip install pillow-heif"):
+        decode_picture(content)
 
 
 def test_every_kind_has_a_sample() -> None:
@@ -304,7 +331,7 @@ def test_names_that_are_not_utf8(tmp_path: Path, suffix: str) -> None:
         ("zero\0byte.png", None, "null byte"),
         ("empty.jpg", b"", r"empty\.jpg is not a readable picture: .* no data at all"),
         ("text.png", b"this is no picture", "18 bytes that OpenCV cannot decode"),
-        ("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "convert it to JPEG or PNG"),
+        ("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "expected a whole AVIF or HEIF, got 24 bytes"),
     ],
 )
 def test_what_cannot_be_read(tmp_path: Path, name: str, content: bytes | None, said: str) -> None:
