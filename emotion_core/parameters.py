@@ -13,6 +13,7 @@ from typing import Any
 from emotion_core.errors import EmotionError
 
 _KEY = "parameter"
+_SHOWN = 80  # letters of a wrong value; of a longer one its type is told
 
 
 @dataclass(frozen=True)
@@ -77,5 +78,7 @@ class CheckedConfig:
                 value = kind(value)
                 object.__setattr__(self, item.name, value)
             if type(value) is not kind:
-                raise EmotionError(f"parameter {item.name}: expected {kind.__name__}, got {value!r}")
+                shown = repr(value)
+                shown = shown if len(shown) <= _SHOWN else type(value).__name__
+                raise EmotionError(f"parameter {item.name}: expected {kind.__name__}, got {shown}")
             declared.check(item.name, value)
