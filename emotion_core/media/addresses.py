@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from emotion_core.errors import EmotionError
+
+if TYPE_CHECKING:
+    import socket
 
 PICTURES = ("http", "https")
 STREAMS = (*PICTURES, "rtsp")
@@ -70,6 +72,8 @@ def look_up(host: str, port: int, allow_private: bool = False) -> list[Found]:
     Raises:
         EmotionError: it has none, or one of them is not public while only such are allowed.
     """
+    import socket  # whoever names no address need not wait for it
+
     try:
         entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

@@ -72,5 +72,5 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 def test_http_is_imported_only_for_addresses() -> None:
     code = "import sys, emotion_core.cli.infer, emotion_core.cli.sources, emotion_core.media.frames\n"
-    code += "print([m for m in ('http.client', 'ssl', 'av', 'pillow_heif') if m in sys.modules])"
+    code += "print([m for m in ('socket', 'http.client', 'ssl', 'av', 'pillow_heif') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
