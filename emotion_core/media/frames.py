@@ -344,7 +344,9 @@ def _at(url: str, loop: bool, rate_hz: float, allow_private: bool) -> FrameSourc
         answer = Answer(url, allow_private)
         try:
             if kind_of(answer.peek()) is not None:
-                return _OnePicture(answer.url, read_picture_of(answer), loop, rate_hz)
+                picture = read_picture_of(answer)
+                answer.close()
+                return _OnePicture(answer.url, picture, loop, rate_hz)
         except BaseException:
             answer.close()
             raise
