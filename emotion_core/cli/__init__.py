@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
+from emotion_core.cli.completion import SHELLS, Completion
 from emotion_core.cli.mistakes import describe, escape_unprintable, one_line, was_interrupted
 from emotion_core.errors import EmotionError
 
@@ -26,12 +27,13 @@ examples:
   emotion annotate recordings --out estimates   tables of any number of bags and videos
   emotion models                                which models are here, and how good are they?
   emotion bench                                 how fast are the networks on this machine?
+  emotion doctor                                what is installed and set up here, and what is not?
   emotion download yunet                        get the better one of the face detectors
   emotion train esr --data ferplus --out run    train the bundled network anew
   emotion eval --dataset ferplus --data ferplus --split valid
 
-exit codes: 0 success, 2 bad usage or bad input, with one line on stderr, 1 a defect (annotate: some recordings failed),
-130 Ctrl-C
+exit codes: 0 success, 2 bad usage or bad input, with one line on stderr, 1 a defect (annotate: some recordings failed;
+doctor: faces cannot be judged here), 130 Ctrl-C
 """
 
 
@@ -58,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         annotate,
         bench,
         check,
+        doctor,
         download,
         ensemble,
         eval,
@@ -87,6 +90,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE.py",
         help="import a file, or a module by its name, that registers architectures and datasets (before COMMAND)",
     )
+    parser.add_argument(
+        "--completion", action=Completion, choices=SHELLS, help="print what completes this command in a shell, and end"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for module in (
         infer,
@@ -100,6 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
         export,
         bench,
         check,
+        doctor,
         models,
         download,
         node,

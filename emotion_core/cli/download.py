@@ -75,8 +75,9 @@ def _row(name: str, artifacts: tuple[Artifact, ...], folder: str | None) -> dict
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from emotion_core.cli.terminal import output
 
     table = Table(title="What `emotion download NAME` gets", title_justify="left")
     for name in ("name", "size", "licence", "description", "here"):
@@ -85,7 +86,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         count = len(row["files"])
         here = {0: "no", count: "yes"}.get(row["here"], f"{row['here']} of {count}")
         table.add_row(row["name"], _megabytes(row["size"]), row["licence"], row["description"], here)
-    Console().print(table)
+    output().print(table)
 
 
 def _get(name: str, artifacts: tuple[Artifact, ...], folder: str | None, yes: bool, out: Any) -> list[dict[str, Any]]:

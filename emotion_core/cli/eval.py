@@ -183,9 +183,9 @@ def _print_affect(report: dict[str, Any]) -> None:
 
 
 def _print(report: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from emotion_core.cli.terminal import output
     from emotion_core.evaluation.results import left_out_text
 
     labels = report["confusion"]["labels"]
@@ -193,15 +193,15 @@ def _print(report: dict[str, Any]) -> None:
         title=f"{report['model']} on {report['dataset']} {report['split']}: truths in rows, predictions in columns"
     )
     for name in ("", *labels):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     each = Table()
     for name in ("", "recall %", "precision %", "F1 %"):
-        each.add_column(name, justify="right")
+        each.add_column(name, justify="right", overflow="fold")
     for name, row in zip(labels, report["confusion"]["rows"], strict=True):
         table.add_row(name, *map(str, row))
         shares = (report[figure][name] for figure in ("recall", "precision", "f1"))
         each.add_row(name, *("" if share is None else f"{share:.1f}" for share in shares))
-    console = Console()
+    console = output()
     console.print(table)
     console.print(each)
     members = report["branch_accuracy"]

@@ -138,13 +138,14 @@ def _show(card: ModelCard) -> None:
 
 
 def _show_entries(title: str, entries: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from emotion_core.cli.terminal import output
 
     table = Table(show_header=False, title=Text(title), title_justify="left")
     for name, value in entries.items():
         if value and name != "name":
             text = ", ".join(value) if name == "labels" else value if isinstance(value, str) else json.dumps(value)
             table.add_row(name, Text(text))
-    Console().print(table)
+    output().print(table)

@@ -243,13 +243,12 @@ def _plot(recording: Recording, path: Path, name: str) -> None:
 
 def _print(report: dict[str, Any], recording: Recording) -> None:
     """A line about the run, and one for each person."""
-    from rich.console import Console
-
     from emotion_core.cli.strips import strips
+    from emotion_core.cli.terminal import output
 
     print(sentence(report, ("output", "csv", "plot")))
     if report["seconds"]:
         print(f"{report['seconds']:.1f} s of the bag at {report['speed']:.1f} times their speed")
-    console = Console(highlight=False)
+    console = output()
     for line in strips(recording.rows, recording.stamps_s, min(console.width, 100)):
-        console.print(line, no_wrap=True)
+        console.print(line)
