@@ -15,7 +15,8 @@ from emotion_core.pipeline.cadence import Cadence
 from emotion_core.pipeline.finding import FaceFinder, GivenFaces, largest
 from emotion_core.pipeline.smoothing import Smoother
 from emotion_core.runtime.classifier import PROVIDERS, Classifier
-from emotion_core.store.ensemble import model_card
+from emotion_core.store.calibration import Calibration, parse_prior
+from emotion_core.store.ensemble import ENSEMBLE, model_card
 from emotion_core.store.finding import DEFAULT_MODEL
 from emotion_core.types import EmotionEstimate, Face, Picture
 from emotion_core.vision.crop import crop_inputs
@@ -157,10 +158,14 @@ class FacialPipeline:
         """Whether ``prepare`` would have to load something; it looks at no more than the new model's card.
 
         Raises:
-            EmotionError: there is no such model.
+            EmotionError: there is no such model, or the prior is not one for it.
         """
-        if config.model != self.config.model:
-            model_card(config.model)
+        if (config.model, config.prior) != (self.config.model, self.config.prior):
+            card = model_card(config.model)
+            if config.prior and card.architecture.get("type") == ENSEMBLE:
+                parse_prior(config.prior, card.labels)  # what its members can do is known when they are loaded
+            elif config.prior:
+                Calibration.from_dict(card.calibration).offsets(config.prior, card.labels)
         return self._other_network(config) or self._other_detector(config)
 
     def prepare(self, config: FacialConfig) -> FacialChange:

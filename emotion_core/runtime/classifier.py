@@ -81,9 +81,7 @@ class Classifier:
         self._names = [output.name for output in self.card.outputs]
 
     @classmethod
-    def load(
-        cls, model: str | Path, threads: int = 1, provider: str = "auto", prior: str = ""
-    ) -> Classifier:
+    def load(cls, model: str | Path, threads: int = 1, provider: str = "auto", prior: str = "") -> Classifier:
         """Load a model, or an ensemble as one, by its name or path; see ``find_model``."""
         path = find_model(model)
         if path.suffix == ENSEMBLE_SUFFIX:

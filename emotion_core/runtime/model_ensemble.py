@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from emotion_core.runtime.classifier import Classifier
 from emotion_core.runtime.ensemble import EnsembleOutput
+from emotion_core.store.calibration import parse_numbers, parse_prior
 from emotion_core.store.card import AFFECT
 from emotion_core.store.ensemble import EnsembleCard, describe_ensemble, label_orders, member_paths, shared_inputs
+from emotion_core.store.metadata import read_card
 
 _TINY = 1e-30
 
@@ -34,9 +36,11 @@ class ModelEnsemble(Classifier):
     def __init__(
         self, described: EnsembleCard, path: str | Path, threads: int = 1, provider: str = "auto", prior: str = ""
     ) -> None:
-        self.members = [Classifier(member, threads, provider, prior) for member in member_paths(described, path)]
-        cards = [member.card for member in self.members]
+        paths = member_paths(described, path)
+        cards = [read_card(member) for member in paths]
         self.card = describe_ensemble(described, cards)
+        priors = _priors(prior, self.card.labels, label_orders(cards))
+        self.members = [Classifier(member, threads, provider, own) for member, own in zip(paths, priors, strict=True)]
         self._is_calibrated = False  # each member is
         self._orders, self._inputs = label_orders(cards), shared_inputs(cards)[1]
         self._weights = tuple(float(member.weight) for member in described.members)
@@ -62,3 +66,16 @@ class ModelEnsemble(Classifier):
         if any(output.kind == AFFECT for output in self.card.outputs):
             outputs["affect"] = np.stack([one.affect for one in said], 1).astype(np.float32)
         return outputs
+
+
+def _priors(prior: str, labels: Sequence[str], orders: Sequence[Sequence[int]]) -> list[str]:
+    """The prior for each member, whose labels may be in another order."""
+    parsed = None if parse_numbers(prior) is None else parse_prior(prior, labels)
+    if not isinstance(parsed, tuple):
+        return [prior] * len(orders)
+    priors = []
+    for order in orders:
+        own = np.empty(len(labels))
+        own[list(order)] = parsed
+        priors.append(" ".join(map(repr, own.tolist())))
+    return priors

@@ -79,6 +79,9 @@ class EsrJointTask(Task):
         if init is not None:
             card = load_start(init, self.model)
             self.init, labels, start = card.training, card.labels, of_weights(self.model.state_dict())
+        elif config.start_share > 0:
+            raise EmotionError(f"start_share {config.start_share} needs weights to start from: give init")
+        self._began = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         channels_last(self.model)
         self.train = _faces(train, labels, "the training faces", "the network" if init else "the data")
         self.valid = _faces(valid, labels, "the validation faces", "the training faces")
@@ -192,8 +195,12 @@ class EsrJointTask(Task):
         return Measured(accuracy, {"valid_accuracy": accuracy, "branch_accuracy": 100 * float(branch_hits.mean())})
 
     def finish(self, model: nn.Module) -> None:
-        """Teach the heads for valence and arousal, which classes taught nothing."""
+        """Go back towards the start, and teach the heads for valence and arousal, which classes taught nothing."""
         assert isinstance(model, Esr)
+        if self.config.start_share > 0:
+            for name, tensor in model.state_dict().items():
+                if tensor.is_floating_point():
+                    tensor.lerp_(self._began[name].to(tensor), self.config.start_share)
         self.has_affect = fit_affect(model, self.train)
 
     def state_dict(self) -> dict[str, Any]:

@@ -51,13 +51,19 @@ class EsrTrainingConfig(LoopConfig):
     """Epochs at the end that use every face."""
     teacher_weight: float = 0.3
     """Share of the teacher's probabilities in the targets, when a teacher is given."""
+    start_share: float = 0.0
+    """Share of the weights to start from in those that are kept at the end. What a network knew and what it learned lie
+    in one valley of the loss, and between the two it is often better at both.
+
+    Wortsman et al.: Robust fine-tuning of zero-shot models. CVPR 2022.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_ranges(
             self, epochs="[1, inf)", batch_size="[2, inf)", lr="(0, inf)", warmup="[0, 1)", momentum="[0, 1)",
             weight_decay="[0, inf)", calm_epochs="[0, inf)", prune="[0, 1)", unpruned_epochs="[0, inf)",
-            teacher_weight="[0, 1]",
+            teacher_weight="[0, 1]", start_share="[0, 1)",
         )  # fmt: skip
         if not all(epoch >= 0 and side >= 8 for epoch, side in self.resolutions):
             raise EmotionError(f"resolutions must be epoch:side with a side of 8 or more, got {self.resolutions}")

@@ -20,16 +20,14 @@ from emotion_core.types import Face
 Curve = tuple[tuple[float, float], ...]
 """(value, share) in order; between them shares are interpolated, beyond them they stay."""
 
-SIZE_PX: Curve = (
-    (6, 0.36), (8, 0.43), (10, 0.47), (12, 0.53), (16, 0.70), (20, 0.82), (24, 0.91), (32, 0.98), (48, 1.0),
-)  # fmt: skip
+SIZE_PX: Curve = ((8, 0.55), (12, 0.73), (16, 0.84), (20, 0.91), (24, 0.96), (32, 0.99), (48, 1.0))
 """By the side in pixels of the square that frames the face as FER2013 does."""
 SHARPNESS: Curve = (
-    (0.03, 0.35), (0.05, 0.41), (0.07, 0.48), (0.09, 0.58), (0.11, 0.70), (0.13, 0.82), (0.16, 0.88), (0.20, 0.95),
-    (0.26, 0.98), (0.32, 1.0),
+    (0.049, 0.63), (0.061, 0.65), (0.072, 0.70), (0.083, 0.76), (0.096, 0.80), (0.111, 0.83), (0.127, 0.88),
+    (0.144, 0.90), (0.161, 0.92), (0.18, 0.94), (0.203, 0.97), (0.268, 1.0),
 )  # fmt: skip
 """By ``sharpness``."""
-SCORES: dict[str, Curve] = {"yunet": ((0.70, 0.87), (0.89, 0.88), (0.91, 0.94), (0.92, 0.98), (0.93, 1.0))}
+SCORES: dict[str, Curve] = {"yunet": ((0.89, 0.89), (0.90, 0.91), (0.907, 0.94), (0.912, 0.95), (0.92, 1.0))}
 """By the score, of each detector for which it tells anything."""
 _SIDE = 48
 

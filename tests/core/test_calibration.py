@@ -136,3 +136,31 @@ def test_a_model_that_nobody_calibrated_takes_no_prior(tmp_path):
     Classifier(path, prior="learned")
     with pytest.raises(EmotionError, match="the prior cannot be changed"):
         Classifier(path, prior="uniform")
+
+
+def test_members_of_an_ensemble_get_the_prior_in_their_own_order(tmp_path):
+    onnx_file = pytest.importorskip("emotion_core.export.onnx_file")
+    from emotion_core.store.ensemble import EnsembleCard, new_member
+    from emotion_core.store.finding import find_model
+
+    first, second = tmp_path / "first.onnx", tmp_path / "second.onnx"
+    labels = Classifier.load("esr_compact").card.labels
+    order = [3, 0, 1, 2, 7, 6, 5, 4]
+    learned = np.array([8, 6, 4, 4, 2, 1, 2, 1]) / 28
+    for path, places in ((first, range(8)), (second, order)):
+        onnx_file.copy_model(find_model("esr_compact"), path)
+        own = tuple(learned[list(places)])
+        calibration = {"temperature": 1.0, "learned": own, "data": "ferplus", "prior": own}
+        onnx_file.change_card(path, labels=tuple(labels[i] for i in places), calibration=calibration)
+    card = EnsembleCard("both", (new_member(first, tmp_path / "both.json"), new_member(second, tmp_path / "both.json")))
+    card.write(tmp_path / "both.json")
+    prior = "1 2 3 4 5 6 7 8"
+    face = np.random.default_rng(0).random((1, 1, 48, 48)).astype(np.float32)
+    both = Classifier.load(tmp_path / "both.json", prior=prior)(face).branch_probabilities[0]
+    alone = Classifier(first, prior=prior)(face).probabilities[0]
+    np.testing.assert_allclose(both[0], alone, atol=1e-6)
+    # The second says the same of the classes in its own order, and the prior must follow the labels.
+    raw = Classifier(second).uncalibrated(face).branch_probabilities[0]
+    expected = raw * np.arange(1, 9)[order] / learned[order]
+    expected = (expected / expected.sum(1, keepdims=True)).mean(0)
+    np.testing.assert_allclose(both[1][order], expected, atol=1e-6)

@@ -89,7 +89,7 @@ def two(portrait: np.ndarray) -> np.ndarray:
 
 LIVE = {
     "model", "provider", "detector", "detect_every", "detection_size", "min_score", "min_face_px", "regions",
-    "max_faces", "min_iou", "max_gap_s", "smoothing_s", "threads",
+    "max_faces", "min_iou", "max_gap_s", "smoothing_s", "threads", "prior",
 }  # fmt: skip
 
 
@@ -149,6 +149,21 @@ def test_smoothing_changes_at_once(camera: Any, portrait: np.ndarray) -> None:
     node.set(smoothing_s=60.0)
     (smoothed,) = node.see(dark)
     np.testing.assert_allclose(smoothed.probabilities, bright.probabilities, atol=0.005)
+
+
+def test_what_is_expected_changes_at_once(camera: Any, portrait: np.ndarray) -> None:
+    node, face = camera(prior="learned"), np.ascontiguousarray(portrait[:480])
+    (learned,) = node.see(face)
+    node.set(prior="1 1000 1 1 1 1 1 1")
+    (happy,) = node.see(face)
+    calibration = node.node.pipeline.classifier.card.calibration
+    expected = np.array(learned.probabilities) * [1, 1000, 1, 1, 1, 1, 1, 1] / np.array(calibration["learned"])
+    assert happy.label == "happy" and happy.track_id == learned.track_id
+    # The mean over the branches is taken afterwards, so this is near, and not the same.
+    np.testing.assert_allclose(happy.probabilities, expected / expected.sum(), atol=0.05)
+    (result,) = node.node.set_parameters([Parameter("prior", value="mostly harmless")])
+    assert not result.successful and "expected uniform" in result.reason
+    assert node.see(face)[0].label == "happy"
 
 
 def test_faces_are_followed_from_then_on(camera: Any, portrait: np.ndarray) -> None:
