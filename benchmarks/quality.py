@@ -1,4 +1,4 @@
-"""What bad pictures cost: accuracy on faces of FER+ that are small, blurred, dark, noisy, compressed, turned or covered.
+"""What bad pictures cost: accuracy on faces that are small, blurred, dark, noisy, compressed, turned or covered.
 
 Protocol: FER+ PublicTest, plurality, each face changed in one way at a time: shrunk and enlarged again, blurred by a
 Gaussian, darkened to a share of the light and rounded, with Gaussian noise, as a JPEG, turned (the face taken for the

@@ -18,8 +18,8 @@ from emotion_core.errors import EmotionError
 
 COUNT = 5
 TABLE = "ferplus_folds.txt"
-"""A digit for each row of fer2013.csv, the fold of its face; a letter, a for 1, where a face of PublicTest shows a photo
-that Training shows, too; '-' where the face has no label."""
+"""A digit for each row of fer2013.csv, the fold of its face; a letter, a for 1, where a face of PublicTest shows a
+photo that Training shows, too; '-' where the face has no label."""
 _LETTERS = str.maketrans("abcde", "12345")
 _STEM, _SUFFIX = "fer", ".png"
 

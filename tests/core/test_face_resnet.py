@@ -163,7 +163,8 @@ def model_labels():
     "wrong",
     [
         {"image_size": 32}, {"image_size": 48}, {"inner_size": 40, "image_size": 48}, {"in_channels": 2},
-        {"blocks": ()}, {"blocks": (1, 0)}, {"blocks": (1, 1, 1, 1, 1, 1)}, {"dropout": 1.0}, {"num_classes": 1}, {"depth": 3},
+        {"blocks": ()}, {"blocks": (1, 0)}, {"blocks": (1, 1, 1, 1, 1, 1)}, {"dropout": 1.0},
+        {"num_classes": 1}, {"depth": 3},
     ],
 )  # fmt: skip
 def test_a_wrong_configuration_is_refused(wrong):
