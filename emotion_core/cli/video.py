@@ -20,6 +20,7 @@ from emotion_core.cli.subtitles import Subtitles
 from emotion_core.cli.tally import Tally, sentence
 from emotion_core.cli.video_table import open_table
 from emotion_core.errors import EmotionError
+from emotion_core.media.addresses import shown
 from emotion_core.media.sinks import PictureSink, Sink, VideoSink, WindowSink
 from emotion_core.pipeline.audiovisual import AudiovisualConfig
 from emotion_core.pipeline.still_config import as_in_streams
@@ -109,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         stills = picture or (folder and Path(args.out or "").suffix.lower() != ".mp4")
         files = list(source.files) or [path]
         if args.srt and stills:
-            raise EmotionError(f"--srt goes with a video, and {args.source} is none")
+            raise EmotionError(f"--srt goes with a video, and {shown(args.source)} is none")
         sound = open_sound(args, source.is_live or folder or picture)
         heard = [user_path(args.audio)] if isinstance(args.audio, str) else []
         models = [*model_files(config.model), *(model_files(config.voice_model) if sound is not None else ())]
@@ -155,11 +156,11 @@ def run(args: argparse.Namespace) -> int:
                     tell(stamp_s, tally.processed)
         except KeyboardInterrupt:
             interrupted = True
-        tally.check(args.source, interrupted)
+        tally.check(shown(args.source), interrupted)
         sink.close()
         if srt is not None:
             subtitles.write(srt)
-        report = {"source": args.source, "model": observer.model, "detector": observer.detector}
+        report = {"source": shown(args.source), "model": observer.model, "detector": observer.detector}
         report |= tally.report(source.skipped) | {"written": sink.written}
         report |= {"out": args.out, "csv": args.csv, "srt": args.srt}
         if sound is not None:
@@ -211,7 +212,7 @@ def _sink(
 
     if args.out is None:
         try:
-            return WindowSink(f"emotion video {args.source}", waits=bool(stems)), stems
+            return WindowSink(f"emotion video {shown(args.source)}", waits=bool(stems)), stems
         except EmotionError as error:
             if args.csv or args.srt:
                 return Sink(), stems
@@ -228,7 +229,7 @@ def _sink(
             )
         return PictureSink(out, False), [path.stem for path in outputs.claim_each(out, stems, ".png", "--out")]
     if out.suffix.lower() != ".mp4":
-        raise EmotionError(f"--out {out}: expected a file ending in .mp4, for {args.source} is a video")
+        raise EmotionError(f"--out {out}: expected a file ending in .mp4, for {shown(args.source)} is a video")
     rate_hz = (source.rate_hz or 30.0) / args.every
     return VideoSink(outputs.claim(out, "--out"), rate_hz, source.is_live), []
 
