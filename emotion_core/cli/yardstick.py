@@ -227,8 +227,11 @@ def _note(model: str, calibration: Calibration, row: dict[str, Any], dataset: st
     from dataclasses import asdict
 
     from emotion_core.export.onnx_file import change_card
+    from emotion_core.runtime.processor import describe_cpu
     from emotion_core.store.finding import find_model
+    from emotion_core.store.metadata import read_card
 
+    card = read_card(find_model(model))
     title = DATASETS[dataset].title
     entries = [
         {
@@ -238,6 +241,8 @@ def _note(model: str, calibration: Calibration, row: dict[str, Any], dataset: st
             "n": values["n"],
             **{name: values[name][0] for name in _SHOWN},
             "intervals": {name: values[name][1:] for name in _SHOWN},
+            "precision": card.precision,
+            **({"cpu": describe_cpu()} if card.precision == "int8" else {}),
         }
         for figures_of, values in row["protocols"].items()
     ]

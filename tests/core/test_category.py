@@ -57,8 +57,8 @@ def test_batches_and_lists():
         (np.full((5, 5, 3), np.nan, np.float32), "got NaN: divide"),
         (np.full((5, 5, 3), 200.0, np.float32), "values from 200 to 200: divide by 255"),
         (np.zeros((5, 5, 3), np.int32), "got int32"),
-        ("face.jpg", "got str"),
-        (None, "got NoneType"),
+        ("face.jpg", "face.jpg does not exist"),
+        (None, "got None: was the file read"),
     ],
 )
 def test_what_cannot_be_a_face_is_one_clear_error(given, message):

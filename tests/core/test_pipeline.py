@@ -238,7 +238,9 @@ def test_a_real_face_with_the_bundled_model(portrait, network):
     assert estimate.label == "neutral"
     session = onnxruntime.InferenceSession(str(BUNDLED / "esr_compact.onnx"))
     logits, affect = session.run(["logits", "affect"], {"faces": network.batch})
-    powers = np.exp(logits[0] - logits[0].max(1, keepdims=True))
+    calibration = network.card.calibration  # of each branch, in the card's own numbers
+    logits = logits[0] / calibration["temperature"] + np.log(calibration["prior"]) - np.log(calibration["learned"])
+    powers = np.exp(logits - logits.max(1, keepdims=True))
     expected = (powers / powers.sum(1, keepdims=True)).mean(0)
     np.testing.assert_allclose(estimate.probabilities, expected, atol=1e-5)
     np.testing.assert_allclose((estimate.valence, estimate.arousal), affect[0].mean(0), atol=1e-5)
