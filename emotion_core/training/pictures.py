@@ -14,7 +14,10 @@ log = logging.getLogger(__name__)
 
 
 def draw_history(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
-    """The epochs as a PNG. Nobody asked for it, so without matplotlib there is none, and the log says so."""
+    """The epochs as a PNG, where there were any. Nobody asked for it, so without matplotlib there is none, and the log
+    says so."""
+    if not rows:
+        return
     try:
         from emotion_core.plots.training import plot_training
 

@@ -59,6 +59,7 @@ def test_every_recipe_is_the_published_trainer_s(path):
     assert {name: settings[name] for name in published} == published
     changes = {name: value for name, value in settings["augment"].items() if name not in ("erase_side", "only_enlarge")}
     off = {"scale": 1.0, "gamma": 1.0, "translate": 0.0, "contrast": 0.0, "brightness": 0.0, "erase": 0.0}
+    off |= {"yaw_deg": 0.0, "degrade": None}
     assert changes == {"flip": 0.5, "rotation_deg": 30.0, **off}
     with torch.device("meta"):
         model = build(config.model)
