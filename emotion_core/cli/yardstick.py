@@ -27,6 +27,8 @@ FRESH = "PublicTest without the photos of Training"
 _WIDTH = 140  # of a table that goes into a file
 _SHOWN = ("accuracy", "macro_recall", "calibration_error")
 TOGETHER = "together"
+PHOTOS_PX = 640
+"""Longer side in which faces are searched in photos; part of the protocol, whatever is the default elsewhere."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -49,10 +51,17 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="folder with fold_1, fold_2, …, or a model that learned from Training: of it are measured the faces of "
         "PublicTest whose photos Training does not show",
     )
-    parser.add_argument("--dataset", choices=[n for n, kind in DATASETS.items() if kind.open_fold], default="ferplus")
+    parser.add_argument(
+        "--dataset",
+        choices=[name for name, kind in DATASETS.items() if kind.open_fold],
+        default="ferplus",
+        help="default: %(default)s",
+    )
     parser.add_argument("--data", metavar="DIR", help="folder with the dataset, for the folds")
     parser.add_argument("--photos", metavar="DIR", help="folder of photos with a labels.csv (columns file, emotion)")
-    parser.add_argument("--detector", choices=DETECTORS, default="auto", help="for the photos (default: %(default)s)")
+    parser.add_argument(
+        "--detector", choices=DETECTORS, default="auto", help="for the photos, at 640 pixels (default: %(default)s)"
+    )
     parser.add_argument(
         "--together", action="store_true", help="also measure all of them as one, by their mean probability"
     )
@@ -95,13 +104,14 @@ def run(args: argparse.Namespace) -> int:
         raise EmotionError("--answers, --calibrate and --into need --data DIR")
     if args.together and 0 < len(folders) < len(args.runs):
         raise EmotionError("--together needs folds of all, or of none: models were asked about other faces")
+    answers_file = _claim(args, folders)
     rows: list[dict[str, Any]] = []
     asked: list[FoldAnswers] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         photos = None
         if args.photos:
             task = progress.add_task("finding faces", total=None)
-            detector = create_detector(args.detector, 640)
+            detector = create_detector(args.detector, PHOTOS_PX)
             photos = load_photos(
                 args.photos, detector, lambda done, of: progress.update(task, completed=done, total=of)
             )
@@ -143,10 +153,27 @@ def run(args: argparse.Namespace) -> int:
         rows.append({"run": f"{rows[-1]['run']}, calibrated", **_of_folds(asked[-1], calibration)})
         if args.into:
             _note(args.into, calibration, rows[-1], args.dataset, FRESH if rows[-2].get("fresh") else FOLDS)
-    if args.answers:
-        asked[-1].save(args.answers)
+    if answers_file is not None:
+        asked[-1].save(answers_file)
     print(json.dumps(report)) if args.json else _print(report)
     return 0
+
+
+def _claim(args: argparse.Namespace, folders: list[str]) -> Path | None:
+    """The file for the answers; raises EmotionError where what is asked for cannot be written, before the work."""
+    from emotion_core.evaluation.folds import ANSWERS_SUFFIX
+    from emotion_core.export.onnx_file import check_target
+    from emotion_core.store.finding import find_model
+    from emotion_core.store.outputs import Outputs, model_files
+
+    if args.into:
+        check_target(find_model(args.into))
+    if not args.answers:
+        return None
+    if Path(args.answers).suffix != ANSWERS_SUFFIX:
+        raise EmotionError(f"--answers {args.answers}: expected a file ending in {ANSWERS_SUFFIX}")
+    models = [file for run in args.runs if run not in folders for file in model_files(run)]
+    return Outputs(models, [args.data, *folders]).claim(args.answers, "--answers")
 
 
 def open_uncalibrated(path: Path) -> tuple[Network, ModelCard]:
@@ -159,7 +186,7 @@ def open_uncalibrated(path: Path) -> tuple[Network, ModelCard]:
         return TorchNetwork(network), card
     from emotion_core.runtime.classifier import Classifier
 
-    classifier = Classifier(path, threads=0)
+    classifier = Classifier.load(path, threads=0)
     return classifier.uncalibrated, classifier.card
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from emotion_core.store.files import atomic_write
 
 Open = Callable[[Path], tuple[Network, ModelCard]]
 """Opens a model's file."""
+ANSWERS_SUFFIX = ".npz"
+"""Of a file of answers, by which a training knows it among its teachers."""
 _LEAST = 1e-12
 FILES = ("model.onnx", "model.safetensors")
 """What a fold's folder holds; the first that is there counts."""
@@ -37,7 +39,6 @@ class FoldAnswers:
         protocols: indices of the faces that count under each protocol.
         labels: of the classes.
         keys: (N,) what tells each face from others, see ``key_of``.
-        models: names of the networks.
     """
 
     logits: NDArray[np.float32]
@@ -46,7 +47,6 @@ class FoldAnswers:
     protocols: dict[str, NDArray[np.int64]]
     labels: tuple[str, ...]
     keys: NDArray[np.str_]
-    models: tuple[str, ...]
 
     def output(self) -> EnsembleOutput:
         """As a network would give it."""
@@ -88,51 +88,48 @@ def ask_folds(
     Raises:
         EmotionError: a fold has no network, networks know other labels than the data, or see ``open_fold``.
     """
-    parts: list[tuple[EnsembleOutput, FaceSet, str]] = []
+    outputs, sets = [], []
     for fold in range(1, count + 1):
-        path = find_fold(runs, fold)
-        network, card = open_model(path)
-        _, held = open_fold(dataset, root, fold)
-        shared = share_labels(card.labels, held.labels)
-        if shared.only_model or shared.only_data:
-            raise EmotionError(f"{path} knows {', '.join(card.labels)}, the data has {', '.join(held.labels)}")
-        output = run_network(network, held, card.inputs)
-        parts.append((output.restricted(np.arange(len(held)), shared.model), held, card.name))
+        outputs.append(_ask(find_fold(runs, fold), held := open_fold(dataset, root, fold)[1], open_model))
+        sets.append(held)
         if on_progress is not None:
             on_progress(fold, count)
-    everybody = parts[0][1]
-    for _, held, _ in parts[1:]:
+    everybody = sets[0]
+    for held in sets[1:]:
         everybody = everybody.joined(held)
-    said = EnsembleOutput.concatenate([output for output, _, _ in parts]).branch_probabilities
-    return FoldAnswers(
-        np.log(np.maximum(said, _LEAST)).astype(np.float32),
-        everybody.targets,
-        np.repeat(np.arange(1, count + 1), [len(held) for _, held, _ in parts]),
-        everybody.protocols or {"": np.arange(len(everybody))},
-        everybody.labels,
-        np.array([key_of(everybody, i) for i in range(len(everybody))]),
-        tuple(dict.fromkeys(name for _, _, name in parts)),
-    )
+    folds = np.repeat(np.arange(1, count + 1), [len(held) for held in sets])
+    return _answers(EnsembleOutput.concatenate(outputs), everybody, folds)
 
 
 def ask_fresh(path: str | Path, dataset: str, root: str | Path, open_model: Open) -> FoldAnswers:
     """Ask one network, which learned from the training split, about the faces of the validation split that are new to
     it; all of them are in fold 1. See ``ask_folds`` and ``open_fresh``."""
-    network, card = open_model(Path(path))
     fresh = open_fresh(dataset, root)
-    shared = share_labels(card.labels, fresh.labels)
+    return _answers(_ask(Path(path), fresh, open_model), fresh, np.ones(len(fresh), np.int64))
+
+
+def _ask(path: Path, faces: FaceSet, open_model: Open) -> EnsembleOutput:
+    """What a network says, with its classes in the order of the data."""
+    network, card = open_model(path)
+    shared = share_labels(card.labels, faces.labels)
     if shared.only_model or shared.only_data:
-        raise EmotionError(f"{path} knows {', '.join(card.labels)}, the data has {', '.join(fresh.labels)}")
-    output = run_network(network, fresh, card.inputs).restricted(np.arange(len(fresh)), shared.model)
+        raise EmotionError(f"{path} knows {', '.join(card.labels)}, the data has {', '.join(faces.labels)}")
+    return run_network(network, faces, card.inputs).restricted(np.arange(len(faces)), shared.model)
+
+
+def _answers(said: EnsembleOutput, faces: FaceSet, folds: NDArray[np.int64]) -> FoldAnswers:
     return FoldAnswers(
-        np.log(np.maximum(output.branch_probabilities, _LEAST)).astype(np.float32),
-        fresh.targets,
-        np.ones(len(fresh), np.int64),
-        fresh.protocols or {"": np.arange(len(fresh))},
-        fresh.labels,
-        np.array([key_of(fresh, i) for i in range(len(fresh))]),
-        (card.name,),
+        _logarithms(said.branch_probabilities),
+        faces.targets,
+        folds,
+        faces.protocols or {"": np.arange(len(faces))},
+        faces.labels,
+        np.array([key_of(faces, i) for i in range(len(faces))]),
     )
+
+
+def _logarithms(probabilities: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.log(np.maximum(probabilities, _LEAST)).astype(np.float32)
 
 
 def together(answers: Sequence[FoldAnswers]) -> FoldAnswers:
@@ -141,11 +138,7 @@ def together(answers: Sequence[FoldAnswers]) -> FoldAnswers:
     if any(not np.array_equal(other.keys, first.keys) for other in answers):
         raise EmotionError("the runs were asked about different faces")
     said = np.stack([one.output().probabilities for one in answers], 1)
-    models = tuple(name for one in answers for name in one.models)
-    return FoldAnswers(
-        np.log(np.maximum(said, _LEAST)).astype(np.float32),
-        first.truth, first.folds, first.protocols, first.labels, first.keys, models,
-    )  # fmt: skip
+    return replace(first, logits=_logarithms(said))
 
 
 def find_fold(runs: str | Path, fold: int) -> Path:

@@ -29,7 +29,6 @@ class Photos:
         images: (H, W, 3) uint8 each.
         faces: the largest of each.
         emotions: as the table has them, in this library's words.
-        names: of the files.
         without_face: number of photos in which none was found.
         unit: of the detector, see ``FaceDetector.framing``.
     """
@@ -37,7 +36,6 @@ class Photos:
     images: Sequence[Picture]
     faces: Sequence[Face]
     emotions: Sequence[str]
-    names: Sequence[str]
     without_face: int
     unit: float
 
@@ -73,16 +71,15 @@ def load_photos(
             rows = [(row["file"], canonical(row["emotion"])) for row in csv.DictReader(file)]
     except (OSError, UnicodeDecodeError, KeyError, AttributeError, csv.Error) as error:
         raise EmotionError(f"{folder / TABLE}: expected a table with the columns file and emotion ({error})") from None
-    images, faces, emotions, names = [], [], [], []
+    images, faces, emotions = [], [], []
     for done, (name, emotion) in enumerate(rows, 1):
         image = read_picture(folder / name).image
         if found := detector.detect(image):
             images.append(image)
             faces.append(found[0])
             emotions.append(emotion)
-            names.append(name)
         if on_progress is not None:
             on_progress(done, len(rows))
     if not faces:
         raise EmotionError(f"{folder}: no face was found in any of the {len(rows)} photos of {TABLE}")
-    return Photos(images, faces, emotions, names, len(rows) - len(faces), detector.framing)
+    return Photos(images, faces, emotions, len(rows) - len(faces), detector.framing)

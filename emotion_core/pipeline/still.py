@@ -79,18 +79,21 @@ class StillPipeline:
             batches = self._crop(seen, faces, given is not None)
             if given is None and self.config.faces != WHOLE:
                 faces = judged(faces, batches[0], self.detector.framing, self.detector.name)
+            else:
+                faces = judged(faces, batches[0], GIVEN_FRAMING, "")
         with stages.time("network"):
             output = self.classifier(*batches)
         if quarters:
             faces = [turned_back(face, quarters, image.shape[1], image.shape[0]) for face in faces]
         labels, votes = self.classifier.card.labels, output.votes
+        probabilities, affect = output.probabilities, output.affect  # computed when asked for
         return [
             EmotionEstimate(
                 stamp_s=0.0,
                 labels=labels,
-                probabilities=tuple(output.probabilities[i].tolist()),
-                valence=float(output.affect[i, 0]),
-                arousal=float(output.affect[i, 1]),
+                probabilities=tuple(probabilities[i].tolist()),
+                valence=float(affect[i, 0]),
+                arousal=float(affect[i, 1]),
                 face=face,
                 model=self.classifier.card.name,
                 label=labels[votes[i]] if self.vote else "",

@@ -81,7 +81,9 @@ class EsrJointTask(Task):
             self.init, labels, start = card.training, card.labels, of_weights(self.model.state_dict())
         elif config.start_share > 0:
             raise EmotionError(f"start_share {config.start_share} needs weights to start from: give init")
-        self._began = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self._began: dict[str, Tensor] = {}
+        if config.start_share > 0:
+            self._began = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         channels_last(self.model)
         self.train = _faces(train, labels, "the training faces", "the network" if init else "the data")
         self.valid = _faces(valid, labels, "the validation faces", "the training faces")

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from emotion_core.errors import EmotionError
 from emotion_core.export.weights import load_network
 from emotion_core.labels import match_labels
-from emotion_core.models.registry import describe, entry_of
+from emotion_core.models.registry import build, describe, entry_of
 from emotion_core.store.card import ModelCard
+from emotion_core.training.classifier_data import with_classes
 
 
 def start_by_labels(path: str | Path, model: nn.Module, labels: Sequence[str]) -> ModelCard:
@@ -40,27 +41,46 @@ def start_by_labels(path: str | Path, model: nn.Module, labels: Sequence[str]) -
             f"{path} cannot be the start: it tells {', '.join(card.labels)}, and none of them is among "
             f"{', '.join(labels)}"
         )
-    own, found = model.state_dict(), network.state_dict()
-    fits = set(own) == set(found) and all(_fits(found[n], own[n], len(card.labels), len(labels)) for n in own)
-    if not fits:
-        raise EmotionError(f"{path} cannot be the start: it is a network of another architecture than the one to train")
-    here, there = torch.tensor(known).T
-    for name, given in found.items():
-        axes = [axis for axis in range(given.ndim) if given.shape[axis] != own[name].shape[axis]]
-        if axes:
-            own[name].index_copy_(axes[0], here, given.index_select(axes[0], there))
-        else:
-            own[name].copy_(given)
+    take_over(network, model, known, path)
     training = {**card.training, "taken over": _in_words(card.labels, labels, places)}
     return describe(entry_of(model), card.name, tuple(labels), card.licence, training=training)
 
 
-def _fits(given: Tensor, wanted: Tensor, classes: int, wanted_classes: int) -> bool:
-    """Whether two tensors have the same shape, but for one dimension that counts classes."""
+@torch.no_grad()
+def take_over(network: nn.Module, model: nn.Module, known: Sequence[tuple[int, int]], path: str | Path) -> None:
+    """Copy the weights of a network into one like it with other classes; what counts classes, for known ones only.
+
+    Args:
+        network: as it was trained.
+        model: of the same architecture; changed in place.
+        known: the place of each class that both know, in the model and in the network.
+        path: of the network, for the message.
+
+    Raises:
+        EmotionError: they differ in more than their classes.
+    """
+    found, own = network.state_dict(), model.state_dict()
+    # What counts classes is what changes with their number; with equal numbers nothing else would tell it.
+    with torch.device("meta"):
+        entry = entry_of(network)
+        other = build(with_classes(entry, network.config.num_classes + 1), path).state_dict()  # type: ignore[union-attr, operator, arg-type]
+    axes = {name: _differing(tensor, other[name]) for name, tensor in found.items()}
+    same = set(own) == set(found) and all(_differing(found[n], own[n]) in ((), axes[n]) for n in own)
+    if not same or any(len(counting) > 1 for counting in axes.values()):
+        raise EmotionError(f"{path} cannot be the start: it is a network of another architecture than the one to train")
+    for name, given in found.items():
+        if not axes[name]:
+            own[name].copy_(given)
+        for axis in axes[name]:
+            for here, there in known:
+                own[name].select(axis, here).copy_(given.select(axis, there))
+
+
+def _differing(given: Tensor, wanted: Tensor) -> tuple[int, ...]:
+    """The dimensions in which two tensors differ; all of them, and one more, when they have not as many."""
     if given.ndim != wanted.ndim:
-        return False
-    differing = [pair for pair in zip(given.shape, wanted.shape, strict=True) if pair[0] != pair[1]]
-    return differing in ([], [(classes, wanted_classes)])
+        return tuple(range(max(given.ndim, wanted.ndim) + 1))
+    return tuple(axis for axis, (a, b) in enumerate(zip(given.shape, wanted.shape, strict=True)) if a != b)
 
 
 def _in_words(given: Sequence[str], wanted: Sequence[str], places: Sequence[int | None]) -> str:

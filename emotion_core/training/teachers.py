@@ -28,7 +28,7 @@ from torch import Tensor
 from emotion_core.data.dataset import FaceDataset
 from emotion_core.errors import EmotionError
 from emotion_core.evaluation.evaluate import Network
-from emotion_core.evaluation.folds import key_of
+from emotion_core.evaluation.folds import ANSWERS_SUFFIX, key_of
 from emotion_core.export.torch_network import TorchNetwork
 from emotion_core.export.weights import load_network
 from emotion_core.labels import share_labels
@@ -43,7 +43,6 @@ from emotion_core.training.trained import check_same_input
 
 log = logging.getLogger(__name__)
 
-ANSWERS_SUFFIX = ".npz"
 _ASK_AT_ONCE = 64
 """Most samples that a teacher sees at a time."""
 

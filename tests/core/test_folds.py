@@ -244,6 +244,8 @@ def test_a_finished_model_is_measured_on_photos_that_are_new_to_it(ferplus, run,
         (["esr_compact"], "for models --photos DIR"),
         (["esr_compact", "--photos", "X", "--answers", "a.npz"], "need --data DIR"),
         (["RUN", "esr_compact", "--data", "DATA", "--together"], "folds of all, or of none"),
+        (["RUN", "--data", "DATA", "--answers", "answers.csv"], r"expected a file ending in \.npz"),
+        (["RUN", "--data", "DATA", "--into", "nobody"], "unknown model 'nobody'"),
         (["EMPTY", "--data", "DATA"], r"fold_1 has no model.onnx or model.safetensors: train it with `emotion train"),
     ],
 )
@@ -251,5 +253,6 @@ def test_the_command_tells_mistakes(arguments, message, run, ferplus, tmp_path, 
     import re
 
     known = {"RUN": str(run), "EMPTY": str(tmp_path), "DATA": str(ferplus)}
-    assert main(["yardstick", *(known.get(word, word) for word in arguments)]) == 2
+    words = [known.get(word, word) for word in arguments]
+    assert main(["yardstick", *words]) == 2
     assert re.search(message, capsys.readouterr().err)

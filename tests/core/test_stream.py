@@ -25,13 +25,8 @@ CAMERA = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as made:
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
+    with Server.running() as made:
         yield made
-        made.over.set()
-        made.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)

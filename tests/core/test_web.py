@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import socket
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -21,13 +20,8 @@ HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n"
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as made:
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
+    with Server.running() as made:
         yield made
-        made.over.set()
-        made.shutdown()
-        thread.join()
 
 
 def refused(url: str, said: str, **settings: object) -> str:

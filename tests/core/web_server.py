@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import threading
 from collections.abc import Callable, Iterator
@@ -33,6 +34,18 @@ class Server(http.server.ThreadingHTTPServer):
         self.heads: list[dict[str, str]] = []
         self.answers: dict[str, Callable[[_Handler], None]] = {}
         self.over = threading.Event()
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls) -> Iterator[Server]:
+        """One that answers until the end of the block."""
+        with cls() as made:
+            thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+            thread.start()
+            yield made
+            made.over.set()
+            made.shutdown()
+            thread.join()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
