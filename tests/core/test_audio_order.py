@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emotion_core.audio.order import ChunkOrder, SoundCounts
@@ -112,6 +112,7 @@ def test_small_overlaps_and_gaps_are_seen_once_stamps_proved_exact():
 
 
 @given(st.lists(st.tuples(st.sampled_from(["drop", "double", "swap", "pass"]), st.integers(160, 3200)), max_size=40))
+@example([("drop", 161), ("double", 2684), ("drop", 160), ("double", 615)])
 def test_every_sample_is_in_its_place_or_missing(events):
     """What befalls each chunk, and how long it is; the first one always comes, and is whole."""
     chunks, at = [(np.ones(CHUNK, np.float32), 0.0)], CHUNK
@@ -127,9 +128,11 @@ def test_every_sample_is_in_its_place_or_missing(events):
         held = None
     counts = SoundCounts()
     out, order = heard(chunks, counts, max_step_s=60)
-    places = np.arange(1, len(out) + 1)
-    right = (out == 0) | (np.abs(out - places) <= 0.02 * RATE)
-    assert right[CHUNK:].all()
+    off_s = (out - np.arange(1, len(out) + 1)) / RATE
+    # Where stamps are off by less than a chunk that is lost, time itself follows them a little: origin_s says how far.
+    followed_s = np.clip(off_s, min(0.0, order.origin_s), max(0.0, order.origin_s))
+    right = (out == 0) | (np.abs(off_s - followed_s) <= 0.02)
+    assert right[CHUNK:].all() and abs(order.origin_s) < 0.02
     assert order.end_s * RATE == pytest.approx(max(t * RATE + len(x) for x, t in chunks), abs=0.02 * RATE)
     assert counts.restarts == 0
 
