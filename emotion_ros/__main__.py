@@ -6,13 +6,14 @@ It loads nodes only after it has settled what Ctrl-C means, and answers --help w
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from emotion_core.cli.mistakes import escape_unprintable
+from emotion_core.cli.mistakes import escape_unprintable, silence_stdout
 from emotion_ros.process.signals import await_handlers
 
 SUFFIX = "_node"
@@ -30,6 +31,7 @@ def names() -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a node; returns its exit code, 2 for arguments that neither it nor ROS knows."""
     await_handlers()
+    gc.disable()  # until the nodes are made, see runner.py: a sixth of the start would be looking for garbage
     escape_unprintable()
     argv = list(sys.argv[1:] if argv is None else argv)
     known, several = names(), argv[:1] == [SEVERAL]
@@ -50,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{name}: error: {error}: {advice}", file=sys.stderr)
         return 2
     if ours and not several:
-        print(description(name, module))
+        try:
+            print(description(name, module), flush=True)
+        except BrokenPipeError:  # the reader of a pipe has gone
+            silence_stdout()
         return 0
     return int(module.main([name, *argv[1:]]))
 

@@ -1,20 +1,19 @@
-"""The ``emotion`` command: one module a subcommand, each with ``add(subparsers)`` and ``run(args) -> exit code``."""
+"""The ``emotion`` command: one module a subcommand, see ``commands.py``."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import logging
-import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NoReturn
 
+from emotion_core.cli.commands import Parser, add_commands
 from emotion_core.cli.completion import SHELLS, Completion
-from emotion_core.cli.mistakes import describe, escape_unprintable, one_line, was_interrupted
+from emotion_core.cli.mistakes import describe, escape_unprintable, one_line, silence_stdout, was_interrupted
 from emotion_core.errors import EmotionError
 
 EXAMPLES = """\
@@ -37,13 +36,6 @@ doctor: faces cannot be judged here), 130 Ctrl-C
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """One line for bad usage, as for any other mistake; the whole usage is in ``--help``."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
-
-
 class _Plugin(argparse.Action):
     """Loads at once: what it registers counts for the rest of the command line."""
 
@@ -55,29 +47,7 @@ class _Plugin(argparse.Action):
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all subcommands."""
-    # Here, where main() awaits Ctrl-C: what they import takes a part of a second.
-    from emotion_core.cli import (
-        annotate,
-        bench,
-        check,
-        doctor,
-        download,
-        ensemble,
-        eval,
-        export,
-        infer,
-        models,
-        node,
-        prepare,
-        record,
-        replay,
-        run,
-        train,
-        video,
-        yardstick,
-    )
-
-    parser = _Parser(
+    parser = Parser(
         prog="emotion",
         description="Estimate emotions from faces: run, evaluate, train and export models.",
         epilog=EXAMPLES,
@@ -93,28 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--completion", action=Completion, choices=SHELLS, help="print what completes this command in a shell, and end"
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (
-        infer,
-        video,
-        annotate,
-        eval,
-        yardstick,
-        ensemble,
-        prepare,
-        train,
-        export,
-        bench,
-        check,
-        doctor,
-        models,
-        download,
-        node,
-        record,
-        replay,
-        run,
-    ):
-        module.add(commands)
+    add_commands(parser)
     return parser
 
 
@@ -141,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # a full disk or a closed pipe behind it is found out here
         return code
     except BrokenPipeError:
-        _silence_stdout()  # the reader of a pipe has gone: nothing left to say
+        silence_stdout()  # the reader of a pipe has gone: nothing left to say
         return 0
     except (KeyboardInterrupt, Exception) as error:
         if was_interrupted(error):
@@ -184,18 +133,6 @@ def _failed(error: BaseException, verbose: bool) -> int:
     if verbose:
         traceback.print_exception(error)
     if isinstance(error, OSError):
-        _silence_stdout(only_if_broken=True)
+        silence_stdout(only_if_broken=True)
     print(f"emotion: error: {one_line(text)}", file=sys.stderr)
     return code
-
-
-def _silence_stdout(only_if_broken: bool = False) -> None:
-    """What Python could not write it would try to write at the end once more, and say so in several lines."""
-    try:
-        if only_if_broken and sys.stdout is not None:
-            sys.stdout.flush()
-            return
-    except OSError:
-        pass
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 _LINES = 100  # of progress at most, where there is no terminal
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "annotate",
-        help="write the estimates of any number of bags and videos into tables",
-        description="Write the estimates of each bag and video into DIR/<its name>.parquet, and a list of all into "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "Write the estimates of each bag and video into DIR/<its name>.parquet, and a list of all into "
         "DIR/index.parquet. May be stopped at any time: the same command goes on from there, and does anew only what "
-        "changed, recordings or settings. Exit code 1 when some recordings failed, 2 when all did.",
+        "changed, recordings or settings. Exit code 1 when some recordings failed, 2 when all did."
     )
     parser.add_argument(
         "inputs",

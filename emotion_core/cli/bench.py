@@ -42,15 +42,13 @@ Table = tuple[list[str], list[list[str]]]
 """Head and rows."""
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
     default = BenchConfig()
-    parser = commands.add_parser(
-        "bench",
-        help="measure how fast networks are on this machine",
-        description="Measure evaluations a second of single faces, memory and, where the machine tells, energy: eager "
+    parser.description = (
+        "Measure evaluations a second of single faces, memory and, where the machine tells, energy: eager "
         "PyTorch against ONNX Runtime in float32, float16 (on a GPU) and int8 (on a CPU). Run it on an idle machine; "
-        "the largest networks take minutes.",
+        "the largest networks take minutes."
     )
     parser.add_argument(
         "--model", nargs="+", default=MODELS, metavar="M",

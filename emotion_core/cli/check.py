@@ -10,13 +10,11 @@ if TYPE_CHECKING:
     from emotion_core.recording.scenario_run import Outcome
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "check",
-        help="whether recordings show the emotions that they should",
-        description="Run scenarios: YAML files, each with a bag or a video, the emotions that are expected in it over "
-        "time, and what a run may cost. Exit code 1 when one is not as expected.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "Run scenarios: YAML files, each with a bag or a video, the emotions that are expected in it over "
+        "time, and what a run may cost. Exit code 1 when one is not as expected."
     )
     parser.add_argument("scenarios", nargs="+", metavar="SCENARIO", help="a .yaml, see docs/bags.md")
     parser.add_argument(

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from emotion_core.cli.commands import CommandParser
+
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -43,6 +45,8 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
 
 
 def _levels(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[_Level]:
+    if isinstance(parser, CommandParser):
+        parser.load()
     commands: dict[str, str] = {}
     options: list[tuple[str, str]] = []
     choices: dict[str, tuple[str, ...]] = {}

@@ -46,14 +46,12 @@ class Finding:
     needed: bool = False
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "doctor",
-        help="what is installed and set up here, to paste into a report",
-        description="Look at versions, models, face detectors, cameras, sound, ROS and its middleware. Each line is "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "Look at versions, models, face detectors, cameras, sound, ROS and its middleware. Each line is "
         "ok, a warning or missing, the latter two with what to do. Folders of users are shortened; of the environment "
-        "only ROS's settings are shown. Exit code 1 where faces cannot be judged here; the rest is optional.",
+        "only ROS's settings are shown. Exit code 1 where faces cannot be judged here; the rest is optional."
     )
     parser.add_argument("--json", action="store_true", help="print a JSON line for each finding")
     parser.set_defaults(run=run)

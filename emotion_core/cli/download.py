@@ -20,14 +20,12 @@ _STEP = 0.25
 """Where there is no terminal, a line tells of every further quarter."""
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "download",
-        help="get published weights, detectors and demo media",
-        description="Show what can be downloaded, or get it into the model store. Downloads continue where they were "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "Show what can be downloaded, or get it into the model store. Downloads continue where they were "
         "interrupted and are checked by hash where one is known; nothing is unpacked. The environment variable "
-        "EMOTION_MIRROR holds URLs of folders (http, https or file, separated by spaces) that are asked first.",
+        "EMOTION_MIRROR holds URLs of folders (http, https or file, separated by spaces) that are asked first."
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="what to get; without it, or with --list, show what is")
     parser.add_argument("--to", metavar="DIR", help="folder to write to (default: the model store)")

@@ -16,15 +16,13 @@ if TYPE_CHECKING:
     from emotion_core.runtime.model_ensemble import ModelEnsemble
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "ensemble",
-        help="make one model of several",
-        description="Write a card that lists models and stands for them as one, wherever a model is named: their "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "Write a card that lists models and stands for them as one, wherever a model is named: their "
         "probabilities are summed, each having seen the face in its own frame and size. With --data the ensemble is "
         "measured on the validation split, and the figures go into its card. With --choose only those become members "
-        "that raise its accuracy there, one after the other; the test split is left to measure the result.",
+        "that raise its accuracy there, one after the other; the test split is left to measure the result."
     )
     parser.add_argument("models", nargs="+", metavar="M", help="names or paths of models with the same labels")
     parser.add_argument("--out", required=True, metavar="FILE.json", help="the card to write")

@@ -26,19 +26,17 @@ ALL_SETS: ChainMap[str, Any] = ChainMap(dict[str, Any].fromkeys(CLIP_SETS), DATA
 BRIEF = ("n", "accuracy", "macro_f1", "calibration_error")
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "eval",
-        help="measure a model on a dataset",
-        description="Measure a model's accuracy on the labels that model and data share; with --tta both without and "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "Measure a model's accuracy on the labels that model and data share; with --tta both without and "
         "with test-time augmentation. FER+ has two protocols, and both are reported: in either, single votes count as "
         "none. plurality: the class with the most votes is the label, faces whose largest class is unknown or NF are "
         "dropped. majority: that class must also hold more than half of the remaining votes; most published figures "
         "are of this kind, and some 3.6 points higher. AffectNet: the folders that `emotion prepare affectnet` writes; "
         "with --dimensional valence and arousal in place of the classes. ravdess: a voice model on recordings, or an "
         "audiovisual one on what `emotion prepare ravdess` wrote, in the five modes of the audiovisual paper. pairs: "
-        "faces of FER+ and voices of RAVDESS that share nothing but the class, for audiovisual models and late_fusion.",
+        "faces of FER+ and voices of RAVDESS that share nothing but the class, for audiovisual models and late_fusion."
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="model name or path (default: %(default)s)")
     parser.add_argument("--dataset", choices=ALL_SETS, default="ferplus", help="default: %(default)s")

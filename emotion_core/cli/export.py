@@ -19,15 +19,13 @@ if TYPE_CHECKING:
     from emotion_core.store.card import ModelCard
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "export",
-        help="write a trained network as ONNX",
-        description="Write a trained network (model.safetensors, the folder of a published ESR, or the file of the "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "Write a trained network (model.safetensors, the folder of a published ESR, or the file of the "
         "published Residual Masking Network) as ONNX, and compare both by value. float16 is for GPUs; int8 takes a "
         "third to a half of the time on a CPU and is calibrated on 512 training faces of --data. With --data the copy "
-        "is measured on the validation split, and the figures go into its card.",
+        "is measured on the validation split, and the figures go into its card."
     )
     parser.add_argument(
         "network",

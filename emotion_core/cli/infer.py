@@ -37,14 +37,12 @@ class _Job:
         return self.source.suffix in SOUND_SUFFIXES
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "infer",
-        help="find and label the faces in pictures, the voice in a recording",
-        description="Find the faces in pictures and say what they show; say what the voice in a recording sounds like, "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "Find the faces in pictures and say what they show; say what the voice in a recording sounds like, "
         f"each file ({' '.join(SOUND_SUFFIXES)}) taken for one utterance. A file that cannot be read is reported on "
-        "stderr and the rest goes on. Exit code 1 when some files failed, 2 when all did.",
+        "stderr and the rest goes on. Exit code 1 when some files failed, 2 when all did."
     )
     parser.add_argument("images", nargs="+", metavar="FILE", help=f"picture, recording of a voice, or {PICTURES_HELP}")
     add_source_options(parser)

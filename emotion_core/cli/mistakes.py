@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
+import os
 import sys
 
 from emotion_core.errors import EmotionError
@@ -24,6 +26,18 @@ def escape_unprintable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def silence_stdout(only_if_broken: bool = False) -> None:
+    """What Python could not write it would try to write at the end once more, and say so in several lines."""
+    try:
+        if only_if_broken and sys.stdout is not None:
+            sys.stdout.flush()
+            return
+    except OSError:
+        pass
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def was_interrupted(error: BaseException | None) -> bool:

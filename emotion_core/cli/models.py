@@ -23,13 +23,11 @@ from emotion_core.store.finding import (
 from emotion_core.store.metadata import read_card
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "models",
-        help="list models, or show a model's card",
-        description="List the bundled models, those in the model store and, where torch is installed, the presets "
-        "of networks to train; or show one model's card in full.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "List the bundled models, those in the model store and, where torch is installed, the presets "
+        "of networks to train; or show one model's card in full."
     )
     parser.add_argument("name", nargs="?", help="show the card of this model (a name or a path)")
     parser.add_argument(

@@ -25,14 +25,11 @@ def names() -> list[str]:
     )
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "node",
-        help="run a ROS 2 node",
-        description="Run a node; everything after its name goes to it, as in "
-        "`emotion node facial --ros-args -r image:=/camera/image_raw -p smoothing_s:=0.5`.",
-        add_help=False,  # what follows the name asks for the node's
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "Run a node; everything after its name goes to it, as in "
+        "`emotion node facial --ros-args -r image:=/camera/image_raw -p smoothing_s:=0.5`."
     )
     parser.add_argument("name", nargs="?", help=f"one of {', '.join(names()) or 'none: emotion_ros is not installed'}")
     parser.add_argument("-h", "--help", action="store_true", help="show this, or after a name what the node is about")

@@ -17,13 +17,9 @@ if TYPE_CHECKING:
 SETS = {"unlabeled": 0, "train": 1, "valid": 2}
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "prepare",
-        help="prepare a dataset for training",
-        description="Bring a dataset into the form that training reads.",
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = "Bring a dataset into the form that training reads."
     datasets = parser.add_subparsers(dest="dataset", metavar="DATASET", required=True)
     affectnet = datasets.add_parser(
         "affectnet",

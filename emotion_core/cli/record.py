@@ -10,13 +10,11 @@ from emotion_core.media.bag_types import require_rosbags
 from emotion_core.store.files import user_path
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "record",
-        help="record topics of ROS 2 into a bag",
-        description="Write what comes on topics into a bag (rosbag2, MCAP) until Ctrl-C; the bag is whole then. Topics "
-        "may appear later. --ros-args and what follows go to the node bag_recorder.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "Write what comes on topics into a bag (rosbag2, MCAP) until Ctrl-C; the bag is whole then. Topics "
+        "may appear later. --ros-args and what follows go to the node bag_recorder."
     )
     parser.add_argument("--topics", nargs="+", default=[], metavar="NAME", help="which (default: all there are)")
     parser.add_argument("--out", required=True, metavar="BAG", help="folder of the bag, a new one")

@@ -32,14 +32,12 @@ _LOG = logging.getLogger(__name__)
 OVERLAYS = ("compressed", "raw")
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "replay",
-        help="estimate what a recorded bag (rosbag2) shows",
-        description="Drive the pipeline of the nodes with the pictures and the sound of a bag, offline and by the "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "Drive the pipeline of the nodes with the pictures and the sound of a bag, offline and by the "
         "stamps in it: the same bag always gives the same estimates. Of a damaged bag what can be read is read, and "
-        "the rest is told.",
+        "the rest is told."
     )
     parser.add_argument("bag", metavar="BAG", help="folder of a bag, or one of its files: .mcap or .db3")
     parser.add_argument(

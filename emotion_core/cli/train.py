@@ -49,9 +49,9 @@ AGAIN = "May be stopped at any time: the same command goes on from the last fini
 SEVERAL = "Several GPUs: torchrun --nproc-per-node N -m emotion_core.cli train {} --device cuda ..."
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser("train", help="train a network", description="Train a network.")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = "Train a network."
     learners = parser.add_subparsers(dest="learner", metavar="LEARNER", required=True)
     for add_one in (_add_esr, _add_classifier, add_voice, add_audiovisual, add_fusion, _add_facial, _add_ckplus):
         add_one(learners)

@@ -41,15 +41,13 @@ class VideoConfig(AudiovisualConfig):
     threads: int = as_in_streams("threads", 0)
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "video",
-        help="label the faces in a picture, a video, a folder or before a camera",
-        description="Find, follow and label faces. Without --out a window shows the result until q or Esc is "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "Find, follow and label faces. Without --out a window shows the result until q or Esc is "
         "pressed. What is drawn of a video is smoothed over time; the table holds the values of each frame alone. A "
         "frame that cannot be read or processed is counted, and the rest goes on. In single pictures faces are "
-        "searched with the defaults of emotion infer.",
+        "searched with the defaults of emotion infer."
     )
     parser.add_argument(
         "source",

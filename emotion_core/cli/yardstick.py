@@ -31,18 +31,16 @@ PHOTOS_PX = 640
 """Longer side in which faces are searched in photos; part of the protocol, whatever is the default elsewhere."""
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "yardstick",
-        help="how good a recipe is: five folds, photos, intervals",
-        description="Measure a recipe rather than one network: each fold of the dataset is judged by the network "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Say what it does, and add its arguments."""
+    parser.description = (
+        "Measure a recipe rather than one network: each fold of the dataset is judged by the network "
         "that has not learned from it (train them with `emotion train classifier --fold K --out "
         "RUN/fold_K`), and photos by each of these networks. FER+ is parted without its published "
         "splits, since a fifth of PublicTest shows photos that Training shows, too; faces of one photo "
         "are in one fold. Printed are accuracy, mean recall of the classes and expected calibration "
         "error in percent, each with the interval in which 95 % of 1,000 bootstrap samples lie. Make "
-        "choices by this, and measure a finished model once with `emotion eval`.",
+        "choices by this, and measure a finished model once with `emotion eval`."
     )
     parser.add_argument(
         "runs",

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.ros
 
 # A node whose parts fail as the words behind it say; run() is the package's.
 TOY = """
-import sys, time
+import gc, sys, time
 from rclpy.node import Node
 from emotion_core.errors import EmotionError
 from emotion_ros.process.runner import run
@@ -53,6 +53,8 @@ def finish(node):
     for _ in range(40 * ("slow" in words)):
         time.sleep(0.05)
     print("ticks", node.ticks, flush=True)
+    if "garbage" in words:
+        print("collected", gc.isenabled(), "frozen", gc.get_freeze_count() > 10000, flush=True)
     return 0
 
 done = lambda node: node.ticks >= 10 and "stay" not in words
@@ -117,6 +119,14 @@ def test_the_command_line_passes_help_on(launch: Any) -> None:
     assert ", ".join(NAMES) in " ".join(general[1].split())
     assert unknown[0] == 2 and f"one of {', '.join(NAMES)}, got 'nobody'" in unknown[2]
     assert none[0] == 2 and "got none" in none[2]
+
+
+def test_nobody_who_stops_reading_its_help_gets_a_traceback(launch: Any) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.Popen([FOLDER / "facial", "--help"], stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert process.communicate(timeout=60)[1] == "" and process.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -245,3 +255,9 @@ def test_a_configuration_that_fails_says_why(launch: Any, tmp_path: Path) -> Non
     code, _, errors = end(process)
     assert code == 2
     assert "facial: error: could not be configured: " in errors and "model.onnx" in errors.splitlines()[-1]
+
+
+def test_garbage_is_looked_for_only_among_what_came_after_the_start(launch: Any) -> None:
+    process = toy(launch, "garbage")
+    code, printed, _ = end(process)
+    assert code == 0 and printed.splitlines()[-1] == "collected True frozen True"
