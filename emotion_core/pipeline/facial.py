@@ -139,7 +139,9 @@ class FacialPipeline:
         _check_parts(config, detector, classifier)
         bound_opencv(config.threads)
         self._own_detector = detector is None
-        self.detector = detector or create_detector(config.detector, config.detection_size, config.min_score)
+        self.detector = detector or create_detector(
+            config.detector, config.detection_size, config.min_score, config.threads
+        )
         self.classifier = classifier or Classifier.load(config.model, config.threads, config.provider, config.prior)
         self._finder = self._make_finder()
         self._start(first_id)
@@ -180,7 +182,10 @@ class FacialPipeline:
         """
         detector, classifier, own = self.detector, self.classifier, self._own_detector
         if self._other_detector(config):
-            detector, own = create_detector(config.detector, config.detection_size, config.min_score), True
+            detector, own = (
+                create_detector(config.detector, config.detection_size, config.min_score, config.threads),
+                True,
+            )
         if self._other_network(config):
             classifier = Classifier.load(config.model, config.threads, config.provider, config.prior)
         return FacialChange(self, config, detector, classifier, own)
@@ -255,7 +260,7 @@ class FacialPipeline:
     def _other_detector(self, config: FacialConfig) -> bool:
         if isinstance(self.detector, GivenFaces):
             return False  # whoever finds the faces goes on doing so
-        names = ("detector", "detection_size", "min_score")
+        names = ("detector", "detection_size", "min_score", "threads")
         return any(getattr(config, name) != getattr(self.config, name) for name in names)
 
     def _other_network(self, config: FacialConfig) -> bool:
@@ -274,6 +279,10 @@ class FacialPipeline:
             track_id=track_id,
             model=self.classifier.card.name,
         )
+
+
+def _own_detector(config: FacialConfig) -> FaceDetector:
+    return create_detector(config.detector, config.detection_size, config.min_score, config.threads)
 
 
 def _check_parts(config: object, detector: object, classifier: object) -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
 from emotion_core.types import Face, Picture
-from emotion_core.vision.detect import FaceDetector, shrink
+from emotion_core.vision.detect import FaceDetector
 from emotion_core.vision.flow import follow
+from emotion_core.vision.picture import shrink
 from emotion_core.vision.regions import Regions
 
 _MAX_STEP_S = 0.15  # between two frames: after a longer one, faces are searched and not followed

@@ -12,9 +12,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from emotion_core.cores import bound_opencv
 from emotion_core.errors import EmotionError
 from emotion_core.runtime.ensemble import EnsembleOutput
+from emotion_core.runtime.session import open_session
 from emotion_core.store.calibration import Calibration
 from emotion_core.store.card import FACE, Input, ModelCard, Output
 from emotion_core.store.ensemble import EnsembleCard
@@ -56,19 +56,11 @@ class Classifier:
     def __init__(self, path: str | Path, threads: int = 1, provider: str = "auto", prior: str = "") -> None:
         path = Path(path)
         self.card = read_card(path)
-        options = onnxruntime.SessionOptions()
-        cores = bound_opencv()  # here, for every process that estimates passes here
-        options.intra_op_num_threads = threads or cores
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Waiting threads would otherwise spin and take the cores from detection and drawing.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         chosen = _providers(provider)
         try:
-            self._session = onnxruntime.InferenceSession(_source(path), options, providers=chosen)
-        except Exception as error:  # ONNX Runtime's exceptions share no base class
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-            raise EmotionError(f"{path} is not a readable ONNX model ({reason}): get the file again") from None
+            self._session = open_session(_source(path), threads, chosen)
+        except EmotionError as error:
+            raise EmotionError(f"{path} is not a readable ONNX model ({error}): get the file again") from None
         if provider != "auto" and self.provider != PROVIDERS[provider][0]:
             raise EmotionError(
                 f"provider {provider}: {PROVIDERS[provider][0]} does not start here, {self.provider} would run: look "

@@ -92,13 +92,14 @@ def _esr9() -> tuple[Artifact, ...]:
 
 
 def _yunet() -> Artifact:
-    name = "face_detection_yunet_2023mar.onnx"
-    urls = tuple(
-        f"https://github.com/opencv/opencv_zoo/raw/{version}/models/face_detection_yunet/{name}"
-        for version in ("main", "966be4cb6eefc2a4f586ed0581bf4bbaa2533070")
+    # The weights of 2023 for pictures of any size, as ONNX Runtime needs it: opencv/opencv_zoo, pull request 310.
+    name = "face_detection_yunet_2026may.onnx"
+    urls = (
+        f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{name}",
+        f"https://huggingface.co/opencv/face_detection_yunet/resolve/main/{name}",
     )
     known = KNOWN_FILES[name]
-    return Artifact(name, urls, 232589, known.sha256, known.licence, "YuNet, the better one of the face detectors")
+    return Artifact(name, urls, 229738, known.sha256, known.licence, "YuNet, the better one of the face detectors")
 
 
 def _rmn() -> Artifact:

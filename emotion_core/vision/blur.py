@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from emotion_core.types import Box, EmotionEstimate, Face, Picture
-from emotion_core.vision.detect import create_detector, distinct
+from emotion_core.vision.detect import create_detector
+from emotion_core.vision.haar import distinct
 from emotion_core.vision.picture import as_bgr
 
 HOLD_S = 1.0

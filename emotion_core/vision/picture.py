@@ -42,6 +42,16 @@ def as_bgr(image: Any) -> Picture:
     raise EmotionError(f"expected {WANTED}, got {_name(image)}")
 
 
+def shrink(image: Picture, longest_px: int) -> tuple[Picture, float]:
+    """The image with its longer side at most ``longest_px``, and the factor in (0, 1] that was applied."""
+    factor = longest_px / max(image.shape[:2])
+    if factor >= 1:
+        return image, 1.0
+    size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
+    # Skipping pixels is fast but aliases; averaging a strongly reduced image costs a millisecond and does not.
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), factor  # type: ignore[return-value]
+
+
 def is_grey(image: Any) -> bool:
     """Whether it is a grey picture that needs no conversion, (H, W) uint8; see ``as_bgr`` for others."""
     return type(image) is np.ndarray and image.ndim == 2 and image.dtype == _UINT8 and image.size > 0

@@ -14,7 +14,7 @@ from emotion_core.errors import EmotionError
 from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.pipeline.finding import GivenFaces
 from emotion_core.types import Box, Face
-from emotion_core.vision.detect import YunetDetector
+from emotion_core.vision.yunet import YunetDetector
 from emotion_ros.base import qos
 from emotion_ros.base.estimator import THROTTLE_S, EstimatorNode
 from emotion_ros.base.handover import Inlet

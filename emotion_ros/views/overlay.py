@@ -17,7 +17,7 @@ from emotion_core.parameters import CheckedConfig, parameter
 from emotion_core.pipeline.facial import FacialPipeline
 from emotion_core.types import Picture
 from emotion_core.vision.blur import FaceBlur
-from emotion_core.vision.detect import shrink
+from emotion_core.vision.picture import shrink
 from emotion_core.vision.trace import TRACE_S, AffectTraces
 from emotion_ros.base import qos
 from emotion_ros.base.latest import Counts, LatestWorker

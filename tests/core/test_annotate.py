@@ -272,8 +272,8 @@ def test_a_table_that_is_damaged_is_made_anew(archive, tmp_path):
 
 def emotion(*args: object) -> int:
     parser = argparse.ArgumentParser()
-    command.add(parser.add_subparsers())
-    parsed = parser.parse_args(["annotate", *map(str, args)])
+    command.add(parser)
+    parsed = parser.parse_args(list(map(str, args)))
     return int(parsed.run(parsed))
 
 

@@ -36,8 +36,9 @@ from emotion_core.store.metadata import read_card
 from emotion_core.types import Box, EmotionEstimate, Face
 from emotion_core.vision.crop import crop_batch, crop_face, crop_inputs, fit_faces
 from emotion_core.vision.cut import cut_out
-from emotion_core.vision.detect import HaarDetector, create_detector
+from emotion_core.vision.detect import create_detector
 from emotion_core.vision.draw import draw_estimates, draw_status
+from emotion_core.vision.haar import HaarDetector
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (60, 80, 3), np.uint8)

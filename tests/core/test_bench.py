@@ -297,8 +297,8 @@ def test_random_weights_are_no_zeros_which_a_file_would_share(tmp_path):
 
 def parse(*args: object) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    command.add(parser.add_subparsers())
-    return parser.parse_args(["bench", *map(str, args)])
+    command.add(parser)
+    return parser.parse_args(list(map(str, args)))
 
 
 def test_the_command_prints_json(folder, capsys, in_this_process):

@@ -19,7 +19,7 @@ from emotion_core.plots.observer import Observer
 from emotion_core.types import Box, EmotionEstimate, Face
 from emotion_core.vision import blur
 from emotion_core.vision.blur import HOLD_S, FaceBlur, blurred, head
-from emotion_core.vision.detect import HaarDetector
+from emotion_core.vision.haar import HaarDetector
 
 BOX = Box(200, 160, 80, 100)
 

@@ -9,7 +9,7 @@ import pytest
 from emotion_core.data.ckplus import load_ckplus
 from emotion_core.errors import EmotionError
 from emotion_core.vision.crop import crop_face
-from emotion_core.vision.detect import HaarDetector
+from emotion_core.vision.haar import HaarDetector
 
 SUBJECTS = ("S005", "S010", "S011", "S014", "S022")
 

@@ -12,8 +12,11 @@ import pytest
 from emotion_core.errors import EmotionError
 from emotion_core.store.finding import BUNDLED
 from emotion_core.types import Box, Face
-from emotion_core.vision import detect
-from emotion_core.vision.detect import HaarDetector, YunetDetector, create_detector, distinct, shrink
+from emotion_core.vision import detect, haar
+from emotion_core.vision.detect import create_detector
+from emotion_core.vision.haar import HaarDetector, distinct
+from emotion_core.vision.picture import shrink
+from emotion_core.vision.yunet import YunetDetector
 
 YUNET = "face_detection_yunet_2026may.onnx"
 HEAD = (240, 170)
@@ -98,6 +101,47 @@ def test_everybody_in_a_group_photo_is_found(tiles, stored_yunet, columns, rows)
     assert len(faces) == len(places) == columns * rows
 
 
+def opencvs_faces(path: Path, image: np.ndarray, min_score: float) -> np.ndarray:
+    """(N, 7): box, eye, other eye's x, score, as OpenCV's own implementation has them, the largest first."""
+    network = cv2.FaceDetectorYN.create(str(path), "", image.shape[1::-1], min_score, 0.3, 5000)
+    _, rows = network.detect(image)
+    rows = np.empty((0, 15)) if rows is None else rows
+    faces = [[*row[:4], *min(row[4:6], row[6:8], key=lambda eye: eye[0]), row[14]] for row in rows]
+    return np.array(sorted(faces, key=lambda face: -face[2] * face[3])).reshape(-1, 7)
+
+
+def of_faces(faces: list[Face]) -> np.ndarray:
+    values = [[*vars(face.box).values(), *face.eyes[0], face.score] for face in faces]
+    return np.array(values).reshape(-1, 7)
+
+
+def fixed(source: Path, target: Path) -> Path:
+    """The network as it was published in 2023: it claims to take 640 x 640 pixels only."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(source)
+    for side in model.graph.input[0].type.tensor_type.shape.dim[2:]:
+        side.dim_value = 640
+    onnx.save(model, target)
+    return target
+
+
+@pytest.mark.parametrize("min_score", [0.3, 0.7, 0.9])
+@pytest.mark.parametrize("published", ["2026", "2023"])
+def test_yunet_finds_what_opencv_finds(shared, tiles, tmp_path, min_score, published):
+    path = shared / "models" / YUNET
+    if published == "2023":
+        path = fixed(path, tmp_path / "fixed.onnx")
+    detector = YunetDetector(path, 4096, min_score)
+    group = np.vstack([np.hstack(tiles[row * 8 : row * 8 + 8]) for row in range(6)])
+    pictures = [group, group[:333, :517], group[150:, 90:], cv2.resize(tiles[0], (37, 61)), *tiles[:12]]
+    found = 0
+    for picture in pictures:
+        expected = opencvs_faces(path, np.ascontiguousarray(picture), min_score)
+        np.testing.assert_allclose(of_faces(detector.detect(picture)), expected, atol=0.02)
+        found += len(expected)
+    assert found > 3
+
+
 def test_a_missing_yunet_says_what_to_do():
     with pytest.raises(EmotionError, match=r"no YuNet model: put .*2026may.* into"):
         create_detector("yunet")
@@ -159,10 +203,10 @@ def test_paths_that_are_not_utf8(shared, portrait, tmp_path, monkeypatch):
     folder.mkdir()
     shutil.copy(shared / "models" / YUNET, folder / YUNET)
     assert len(YunetDetector(folder / YUNET).detect(portrait)) == 1
-    cascade = next(place / detect.CASCADE for place in detect.CASCADE_FOLDERS if (place / detect.CASCADE).is_file())
+    cascade = next(place / haar.CASCADE for place in haar.CASCADE_FOLDERS if (place / haar.CASCADE).is_file())
     expected = HaarDetector().detect(portrait)
     shutil.copy(cascade, folder)
-    monkeypatch.setattr(detect, "CASCADE_FOLDERS", (folder,))
+    monkeypatch.setattr(haar, "CASCADE_FOLDERS", (folder,))
     assert HaarDetector().detect(portrait) == expected
 
 
@@ -170,11 +214,11 @@ def test_paths_that_are_not_utf8(shared, portrait, tmp_path, monkeypatch):
     "content", [b"", b"<?xml", b"<?xml version='1.0'?><opencv_storage></opencv_storage>", b"\xff\x00"]
 )
 def test_a_damaged_cascade_says_what_to_do(tmp_path, monkeypatch, content):
-    (tmp_path / detect.CASCADE).write_bytes(content)
-    monkeypatch.setattr(detect, "CASCADE_FOLDERS", (tmp_path,))
+    (tmp_path / haar.CASCADE).write_bytes(content)
+    monkeypatch.setattr(haar, "CASCADE_FOLDERS", (tmp_path,))
     with pytest.raises(EmotionError, match="not a usable cascade: install"):
         HaarDetector()
-    monkeypatch.setattr(detect, "CASCADE_FOLDERS", ())
+    monkeypatch.setattr(haar, "CASCADE_FOLDERS", ())
     with pytest.raises(EmotionError, match="no haarcascade"):
         HaarDetector()
 

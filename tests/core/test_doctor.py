@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +19,8 @@ from emotion_core.cli.doctor import MISSING, OK, WARNING, Finding
 
 def emotion(*args: str) -> int:
     parser = argparse.ArgumentParser()
-    doctor.add(parser.add_subparsers())
-    parsed = parser.parse_args(["doctor", *args])
+    doctor.add(parser)
+    parsed = parser.parse_args([*args])
     return int(parsed.run(parsed))
 
 
@@ -207,3 +208,10 @@ def test_a_damaged_store_is_told(empty_store: Path) -> None:
     assert any(verdict == WARNING and "mine.onnx" in text for verdict, text in found("models"))
     (empty_store / "face_detection_yunet_2023mar.onnx").write_bytes(b"no detector")
     assert found("detector") == [(WARNING, "haar, which finds fewer faces than YuNet")]
+
+
+def test_the_slower_of_the_two_yunets_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = SimpleNamespace(name="yunet", engine="OpenCV", detect=lambda image: [])
+    monkeypatch.setattr("emotion_core.vision.detect.create_detector", lambda: old)
+    ((verdict, text),) = found("detector")
+    assert verdict == WARNING and "three times slower" in text

@@ -465,8 +465,8 @@ def test_what_is_known_is_complete():
 
 def emotion(*args: object) -> int:
     parser = argparse.ArgumentParser()
-    command.add(parser.add_subparsers())
-    parsed = parser.parse_args(["download", *map(str, args)])
+    command.add(parser)
+    parsed = parser.parse_args(list(map(str, args)))
     return int(parsed.run(parsed))
 
 

@@ -7,7 +7,7 @@ import pytest
 from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
 from emotion_core.pipeline.finding import GivenFaces
 from emotion_core.types import Box, Face
-from emotion_core.vision.detect import HaarDetector
+from emotion_core.vision.haar import HaarDetector
 
 CONFIG = FacialConfig(detector="haar", smoothing_s=0.25)
 

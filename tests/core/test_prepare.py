@@ -17,8 +17,8 @@ from emotion_core.errors import EmotionError
 
 def run(*args: object) -> int:
     parser = argparse.ArgumentParser()
-    prepare.add(parser.add_subparsers(required=True))
-    parsed = parser.parse_args(["prepare", "affectnet", *map(str, args)])
+    prepare.add(parser)
+    parsed = parser.parse_args(["affectnet", *map(str, args)])
     return int(parsed.run(parsed))
 
 

@@ -33,8 +33,8 @@ HAAR = ("--detector", "haar", "--detect-every", 1)
 
 def emotion(*args: object) -> int:
     parser = argparse.ArgumentParser()
-    replay.add(parser.add_subparsers())
-    parsed = parser.parse_args(["replay", *map(str, args)])
+    replay.add(parser)
+    parsed = parser.parse_args(list(map(str, args)))
     return int(parsed.run(parsed))
 
 

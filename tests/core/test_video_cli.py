@@ -27,8 +27,8 @@ FRAMES, RATE_HZ = 8, 10
 
 def emotion(*args: object) -> int:
     parser = argparse.ArgumentParser()
-    video.add(parser.add_subparsers())
-    parsed = parser.parse_args(["video", *map(str, args)])
+    video.add(parser)
+    parsed = parser.parse_args(list(map(str, args)))
     return int(parsed.run(parsed))
 
 
