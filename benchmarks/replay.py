@@ -16,7 +16,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from emotion_core.media.ahead import ahead
 from emotion_core.media.bag_messages import Messages
 from emotion_core.media.bag_writer import BagWriter
 from emotion_core.media.bags import BagReader
@@ -70,7 +69,7 @@ def measure(bag: Path, config: FacialConfig, out: Path) -> dict[str, object]:
     pipeline = make_pipeline(config)
     with BagReader(bag) as reader, EstimateBag(out, "/facial/estimates") as writer:
         began_s, began_cpu_s, faces = time.perf_counter(), time.process_time(), 0
-        for step in replay(ahead(reader), pipeline):
+        for step in replay(reader, pipeline):
             writer.add(step)
             faces += len(step.estimates)
         took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s

@@ -146,14 +146,13 @@ class _Done:
 
     def go_through(self, reader: BagReader, bag: EstimateBag | None, duration_s: float, realtime: bool) -> None:
         """Estimate, and write into the bag, until the end, the duration or Ctrl-C."""
-        from emotion_core.media.ahead import ahead
         from emotion_core.recording.replay import replay
 
         start_ns, end_ns = reader.span_ns
         began_s = time.monotonic()
         try:
             with media_progress(min(duration_s, (end_ns - start_ns) / 1e9)) as tell:
-                for step in replay(ahead(_until(reader, start_ns, duration_s, realtime)), self.pipeline):
+                for step in replay(_until(reader, start_ns, duration_s, realtime), self.pipeline):
                     self._add(step, (step.sample.bag_ns - start_ns) / 1e9)
                     if bag is not None:
                         bag.add(step)

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from emotion_core.audio.features import sound_features
 from emotion_core.labels import translate
-from emotion_core.media.given import as_picture
 from emotion_core.parameters import parameter
-from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
+from emotion_core.pipeline.facial import FacialConfig, FacialPipeline, Sight
 from emotion_core.pipeline.speaking import SpeakingFace
 from emotion_core.pipeline.voice import HeardVoice, VoiceSense
 from emotion_core.runtime.classifier import Classifier
@@ -177,10 +176,18 @@ class AudiovisualPipeline:
         """Estimates for one frame, the largest face first; see ``FacialPipeline.process``.
 
         One of the faces gets the voice. Where nobody is seen and somebody is heard there is one estimate without a
-        face; where neither is there is none.
+        face; where neither is there is none. As with faces alone, it is ``judge(look(…))``.
         """
-        image = as_picture(image)
-        estimates = self.facial.process(image, stamp_s, given)
+        return self.judge(self.facial.look(image, stamp_s, given))
+
+    def look(self, image: Picture, stamp_s: float) -> Sight:
+        """See ``FacialPipeline.look``."""
+        return self.facial.look(image, stamp_s)
+
+    def judge(self, sight: Sight) -> list[EmotionEstimate]:
+        """The second half of ``see``, which is described there."""
+        image, stamp_s = sight.image, sight.stamp_s
+        estimates = self.facial.judge(sight)
         if not self._picture_s - self.facial.gap_s <= stamp_s <= self._picture_s:  # a late one tells nothing new
             self._picture_s = stamp_s
         if self.config.match_mouth:

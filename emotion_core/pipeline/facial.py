@@ -113,8 +113,29 @@ class FacialConfig(CheckedConfig):
         Regions.parse(self.regions)
 
 
+@dataclass(frozen=True)
+class Sight:
+    """A frame in which faces have been found, and not been judged yet.
+
+    Attributes:
+        image: (H, W, 3) uint8, BGR.
+        stamp_s: its time.
+        faces: in it, the largest first.
+        people: whose they are, where somebody else follows them.
+        gap_s: the longest time in seconds that a person may be unseen, at the rate at which frames come.
+    """
+
+    image: Picture
+    stamp_s: float
+    faces: Sequence[Face]
+    people: Sequence[str] | None
+    gap_s: float
+
+
 class FacialPipeline:
     """Estimates emotions in a stream of frames; keeps one track and one smoothing state for each person.
+
+    ``process`` is ``judge(look(…))``. One thread may look ahead while another judges, each frame after frame.
 
     OpenCV's threads, of which a process has one pool, are bounded by ``threads``.
 
@@ -124,9 +145,15 @@ class FacialPipeline:
         first_id: number of the first person. Pass ``next_id`` of the pipeline that this one takes over from: ids are
             never used twice.
 
+    Attributes:
+        gap_s: the longest time in seconds that a person may be unseen, at the rate at which frames came.
+
     Raises:
         EmotionError: the model or the detector cannot be loaded, or an argument is none of its kind.
     """
+
+    gap_s: float
+    _tracker: IouTracker
 
     def __init__(
         self,
@@ -150,11 +177,6 @@ class FacialPipeline:
     def next_id(self) -> int:
         """Number of the next new person."""
         return self._tracker.next_id
-
-    @property
-    def gap_s(self) -> float:
-        """The longest time in seconds that a person may be unseen, at the rate at which frames come."""
-        return self._cadence.gap_s
 
     def check(self, config: FacialConfig) -> bool:
         """Whether ``prepare`` would have to load something; it looks at no more than the new model's card.
@@ -226,15 +248,25 @@ class FacialPipeline:
             EmotionError: the image is no picture, the stamp no finite number, or what is given no faces; nobody's
                 state changes.
         """
+        return self.judge(self.look(image, stamp_s, given))
+
+    def look(self, image: Picture, stamp_s: float, given: Sequence[tuple[str, Face]] | None = None) -> Sight:
+        """The first half of ``process``, which see: find the faces."""
         image = as_picture(image)
-        self._smoother.max_gap_s = self._tracker.max_gap_s = self._cadence.update(stamp_s)
+        gap_s = self._cadence.update(stamp_s)
         if given is None:
-            faces = self._finder.find(image, stamp_s)
+            return Sight(image, stamp_s, self._finder.find(image, stamp_s), None, gap_s)
+        found = largest(given, self.config.max_faces)
+        return Sight(image, stamp_s, [face for _, face in found], [person for person, _ in found], gap_s)
+
+    def judge(self, sight: Sight) -> list[EmotionEstimate]:
+        """The second half of ``process``, which see: follow whoever was found, and say what the faces show."""
+        image, stamp_s, faces, people = sight.image, sight.stamp_s, sight.faces, sight.people
+        self.gap_s = self._smoother.max_gap_s = self._tracker.max_gap_s = sight.gap_s
+        if people is None:
             people = [track.track_id for track in self._tracker.update(faces, stamp_s)]
             self._smoother.forget_except({track.track_id for track in self._tracker.tracks})
         else:
-            found = largest(given, self.config.max_faces)
-            people, faces = [person for person, _ in found], [face for _, face in found]
             self._smoother.forget_except(set(people))
         if not faces:
             return []
@@ -249,6 +281,7 @@ class FacialPipeline:
 
     def _start(self, first_id: int) -> None:
         self._cadence = Cadence(self.config.max_gap_s)
+        self.gap_s = self._cadence.gap_s
         self._tracker = IouTracker(self.config.min_iou, self.config.max_gap_s, first_id)
         self._smoother = Smoother(self.config.smoothing_s, self.config.max_gap_s)
 

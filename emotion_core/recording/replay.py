@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from emotion_core.media.ahead import ahead
 from emotion_core.media.bags import BagPicture, Sample
 from emotion_core.pipeline.audiovisual import AudiovisualConfig, AudiovisualPipeline
-from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
+from emotion_core.pipeline.facial import FacialConfig, FacialPipeline, Sight
 from emotion_core.types import EmotionEstimate
 
 Pipeline = FacialPipeline | AudiovisualPipeline
@@ -21,11 +23,13 @@ class Step:
         sample: the picture or the sound.
         estimates: of everybody in the picture; of the voice alone after sound, where there is something to tell.
         failure: why there are no estimates, None where all went well.
+        took_s: seconds of work, without reading the sample.
     """
 
     sample: Sample
     estimates: list[EmotionEstimate]
     failure: Exception | None = None
+    took_s: float = 0.0
 
 
 def make_pipeline(config: FacialConfig) -> Pipeline:
@@ -36,22 +40,40 @@ def make_pipeline(config: FacialConfig) -> Pipeline:
 def replay(samples: Iterable[Sample], pipeline: Pipeline) -> Iterator[Step]:
     """One step for each sample, in their order; what is wrong with one does not end it.
 
+    One thread reads the samples, another finds the faces, while those found before are judged here; what comes of them
+    is the same.
+
     Args:
         samples: of a ``BagReader``, or some of them. Sound is left out where the pipeline does not hear.
-        pipeline: what it remembers from before counts.
+        pipeline: what it remembers from before counts. Nobody else uses it meanwhile.
     """
-    for sample in samples:
+    for sample, seen, took_s in ahead(_looked(ahead(samples), pipeline)):
+        began_s, estimates, failure = time.perf_counter(), [], seen if isinstance(seen, Exception) else None
         try:
-            yield Step(sample, _estimate(sample, pipeline))
+            if not isinstance(seen, Exception):
+                estimates = _estimate(sample, seen, pipeline)
         except Exception as error:  # whatever is wrong with this sample, the next may be well
-            yield Step(sample, [], error)
+            failure = error
+        yield Step(sample, estimates, failure, took_s + time.perf_counter() - began_s)
 
 
-def _estimate(sample: Sample, pipeline: Pipeline) -> list[EmotionEstimate]:
-    if isinstance(sample, BagPicture):
-        see = pipeline.see if isinstance(pipeline, AudiovisualPipeline) else pipeline.process
-        return see(sample.image, sample.stamp_s)
-    if isinstance(pipeline, AudiovisualPipeline):
+def _looked(samples: Iterable[Sample], pipeline: Pipeline) -> Iterator[tuple[Sample, Sight | Exception | None, float]]:
+    """Each sample with what a picture shows, or why that cannot be told, and how long looking took."""
+    for sample in samples:
+        began_s = time.perf_counter()
+        seen: Sight | Exception | None = None
+        try:
+            if isinstance(sample, BagPicture):
+                seen = pipeline.look(sample.image, sample.stamp_s)
+        except Exception as error:
+            seen = error
+        yield sample, seen, time.perf_counter() - began_s
+
+
+def _estimate(sample: Sample, seen: Sight | None, pipeline: Pipeline) -> list[EmotionEstimate]:
+    if seen is not None:
+        return pipeline.judge(seen)
+    if isinstance(pipeline, AudiovisualPipeline) and not isinstance(sample, BagPicture):
         return pipeline.hear(sample.sound, sample.rate_hz, sample.stamp_s)
     return []
 
