@@ -227,16 +227,16 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(
 
 
 def test_interrupted_it_keeps_what_there_is(bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    process, calls = FacialPipeline.process, 0
+    judge, calls = FacialPipeline.judge, 0
 
     def interrupted(self: FacialPipeline, *args: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 4:
             raise KeyboardInterrupt
-        return process(self, *args)
+        return judge(self, *args)
 
-    monkeypatch.setattr(FacialPipeline, "process", interrupted)
+    monkeypatch.setattr(FacialPipeline, "judge", interrupted)
     assert emotion(bag, "--no-sound", "--output", tmp_path / "out.mcap", *HAAR) == 130
     assert len(messages(tmp_path / "out.mcap", "/facial/estimates")) == 3
 
