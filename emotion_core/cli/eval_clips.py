@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emotion_core.cli.eval_pictures import Pictures
-from emotion_core.cli.train_audiovisual import CLIP_SETS, open_clips
+from emotion_core.cli.train_audiovisual import CLIP_SETS, SPLITS, TITLES, open_clips
 from emotion_core.errors import EmotionError
 
 if TYPE_CHECKING:
@@ -31,11 +31,14 @@ def run_clips(args: argparse.Namespace) -> int:
         raise EmotionError(f"{options} go with faces, not with {' or '.join(CLIP_SETS)}")
     if args.per_voice < 1:
         raise EmotionError(f"--per-voice must be at least 1, got {args.per_voice}")
+    if args.risk:
+        raise EmotionError(f"--risk goes with faces, not with {' or '.join(CLIP_SETS)}")
     if is_fusion(args.model):
         return _late_fusion(args)
     classifier = Classifier.load(args.model, threads=0)
     Pictures(args, [args.data])  # before minutes of work
     if tuple(item.name for item in classifier.card.inputs) == INPUTS:
+        _no_card(args, "a voice model, whose training writes them")
         return _voice(args)
     return _network(args, classifier)
 
@@ -72,8 +75,9 @@ def _voice(args: argparse.Namespace) -> int:
 
 def _network(args: argparse.Namespace, classifier: Any) -> int:
     """An audiovisual network in one mode, or in all."""
+    from emotion_core.cli.eval import note_results
     from emotion_core.data.clips import MODES
-    from emotion_core.evaluation.modes import evaluate_mode
+    from emotion_core.evaluation.modes import evaluate_mode, mode_results
     from emotion_core.models.registry import read_entry
 
     card = classifier.card
@@ -82,10 +86,18 @@ def _network(args: argparse.Namespace, classifier: Any) -> int:
         raise EmotionError(f"{card.name} is of type {architecture.type}: expected a voice or an audiovisual network")
     data = open_clips(args.dataset, args.data, args.faces, args.split, config, args.per_voice)
     modes = MODES if args.mode == ALL_MODES else (args.mode,)
-    found = {mode: evaluate_mode(classifier, data, card.inputs, card.labels, mode).categories for mode in modes}
-    labels = next(iter(found.values())).labels
-    _tell(args, card.name, labels, {mode: result.ensemble for mode, result in found.items()}, "clips")
+    found = {mode: evaluate_mode(classifier, data, card.inputs, card.labels, mode) for mode in modes}
+    labels = next(iter(found.values())).categories.labels
+    if args.into_card:
+        split = SPLITS.get((args.dataset, args.split), args.split)
+        note_results(args.model, mode_results(found, TITLES[args.dataset], split, card.precision))
+    _tell(args, card.name, labels, {mode: result.categories.ensemble for mode, result in found.items()}, "clips")
     return 0
+
+
+def _no_card(args: argparse.Namespace, whom: str) -> None:
+    if args.into_card:
+        raise EmotionError(f"--into-card does not go with {whom}")
 
 
 def _late_fusion(args: argparse.Namespace) -> int:
@@ -101,6 +113,7 @@ def _late_fusion(args: argparse.Namespace) -> int:
 
     if args.dataset != "pairs" or args.faces is None:
         raise EmotionError("the late fusion is measured on --dataset pairs, with --faces and with voices in --data")
+    _no_card(args, "the late fusion, whose fitting writes them")
     if args.confusion or args.calibration:
         raise EmotionError("--confusion and --calibration go with networks, not with the late fusion")
     if args.mode not in (*_FUSION_MODES, ALL_MODES):

@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 NUMBERS = ("epochs", "batch_size", "lr", "weight_decay", "workers", "ema_decay", "clip_norm", "patience", "seed")
 CLIP_SETS = ("ravdess", "pairs")
 """What ``--dataset`` may be, here and where it is measured."""
+TITLES = {"ravdess": "RAVDESS", "pairs": "pairs of FER+ and RAVDESS speech"}
+"""What cards call them."""
+SPLITS = {
+    ("ravdess", "train"): "training",
+    ("ravdess", "valid"): "validation",
+    ("pairs", "train"): "Training and training actors",
+    ("pairs", "valid"): "PublicTest and validation actors",
+}
+"""What cards call their splits; others by their own names."""
 STRANGERS = "Learned from faces and voices of one class that do not belong together: no data here has both at once."
 
 
@@ -132,10 +141,9 @@ def run_audiovisual(args: argparse.Namespace) -> int:
     words += ["--faces", "ferplus", "--per-voice", str(args.per_voice)] if args.dataset == "pairs" else []
     words += ["--config", f"recipes/{Path(args.config).name}"] if args.config else []
     said = command(words, args, (*NUMBERS, "dropout")).replace("--init", "--frame-network")
-    names = {"ravdess": "RAVDESS", "pairs": "pairs of FER+ Training and RAVDESS speech"}
-    about = {"data": f"{names[args.dataset]}, {len(learned)} clips", "command": said}
-    split = "validation" if args.dataset == "ravdess" else "PublicTest and validation actors"
-    measured_on = (valid, names[args.dataset].replace(" Training", ""), split)
+    learned_from = TITLES[args.dataset].replace("FER+", "FER+ Training")
+    about = {"data": f"{learned_from}, {len(learned)} clips", "command": said}
+    measured_on = (valid, TITLES[args.dataset], SPLITS[args.dataset, "valid"])
     notes = STRANGERS if args.dataset == "pairs" else ""
     task = AudiovisualTask(config, learned, valid, start)
     licence = "CC BY-NC-SA 4.0, as RAVDESS"
