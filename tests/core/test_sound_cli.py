@@ -204,6 +204,7 @@ def test_eval_and_training_of_the_late_fusion(capsys, ravdess, ferplus, tmp_path
     assert json.loads(out)["same"]["accuracy"] == {"voice": accuracy["voice"]}
     assert run(capsys, *words, "--mode", "noisyaudio")[0] == 2
     assert run(capsys, *words, "--per-voice", "0")[0] == 2
+    assert run(capsys, *words, "--into-card")[0] == run(capsys, *words, "--risk", str(tmp_path / "r.png"))[0] == 2
     assert run(capsys, *words, "--confusion", str(tmp_path / "c.png"))[0] == 2
     assert run(capsys, *words[:-2])[0] == 2
 
