@@ -1,9 +1,13 @@
-"""The facial node as a robot sees it: start-up time, memory, frames and latency over DDS on this machine.
+"""The facial node as a robot sees it: start-up time, memory, frames, latency over DDS and CPU time on this machine.
 
 Protocol: the node and a source that publishes a 640x480 picture with one face at 30 Hz run as processes of their own;
 this process receives the estimates. Latency runs from the image's stamp to the receipt of its estimate. Nobody
 subscribes to the overlay, but for every other second with --overlay, where one more process does: the same run then
-tells what the overlay adds to the latency. Run it on an idle machine.
+tells what the overlay adds to the latency. Before the source starts, idle_percent is the node's share of a core while
+nothing comes; at the end, stop_s is from SIGTERM, in the middle of the stream, to the end of the node. Afterwards the
+same pictures go through the pipeline alone in this process, at the same pace: node_ms is from the arrival of an image
+to its estimate, as the node itself reports it, and overhead_ms is what the node adds to the pipeline. Run it on an idle
+machine.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rate-hz", type=float, default=30.0)
     parser.add_argument("--detector", default="auto")
+    parser.add_argument("--faces", type=int, default=1, help="in the picture (default: %(default)s)")
     parser.add_argument("--size", default="640x480", metavar="WxH", help="of the picture (default: %(default)s)")
     parser.add_argument("--overlay", choices=("raw", "compressed"), help="have it looked at every other second")
     parser.add_argument("--overlay-size", type=int, default=0, metavar="PX", help="the node's overlay_size")
@@ -41,49 +46,97 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "face.png"
         width, height = map(int, args.size.split("x"))
-        write_picture(picture, width, height)
+        write_picture(picture, width, height, args.faces)
         node = start("facial", {"detector": args.detector, "overlay_size": args.overlay_size})
         try:
             ready_s = wait_until_ready(node)
+            time.sleep(1.0)
+            idle_percent = 100 * cpu_seconds(node, 5.0) / 5.0
             source = start("source", {"source": str(picture), "rate_hz": args.rate_hz, "loop": True})
             try:
-                result = receive(args.seconds, args.overlay)
+                result = receive(args.seconds, args.overlay, node)
+                status = Path(f"/proc/{node.pid}/status").read_text()
+                stop_s = stop(node, signal.SIGTERM)
             finally:
                 stop(source)
-            status = Path(f"/proc/{node.pid}/status").read_text()
-            memory = {
-                k: int(v.split()[0]) / 1024
-                for k, _, v in (s.partition(":") for s in status.splitlines())
-                if k in ("VmRSS", "VmHWM")
-            }
         finally:
             stop(node)
+        alone_ms = pipeline_alone(picture, args.detector, args.rate_hz)
+    memory = {
+        k: int(v.split()[0]) / 1024
+        for k, _, v in (s.partition(":") for s in status.splitlines())
+        if k in ("VmRSS", "VmHWM")
+    }
+    node_ms = result["node_ms"]
+    assert isinstance(node_ms, float)
     print(
         json.dumps(
             {
                 "ready_s": round(ready_s, 2),
                 "rss_mb": round(memory["VmRSS"]),
                 "peak_rss_mb": round(memory["VmHWM"]),
+                "idle_percent": round(idle_percent, 2),
+                "stop_s": round(stop_s, 2),
                 **result,
+                "pipeline_ms": round(alone_ms, 2),
+                "overhead_ms": round(node_ms - alone_ms, 2),
             }
         )
     )
     return 0
 
 
-def write_picture(path: Path, width: int, height: int) -> None:
-    """A picture with one face, matplotlib's sample portrait, as high as the picture."""
+def write_picture(path: Path, width: int, height: int, faces: int = 1) -> None:
+    """A picture of so many faces, matplotlib's sample portrait, in a grid and each as high as its row."""
+    import math
+
     import cv2
     import numpy as np
     from matplotlib import cbook
 
     with cbook.get_sample_data("grace_hopper.jpg") as file:
         portrait = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
+    columns = math.ceil(math.sqrt(faces))
+    wide, high = width // columns, height // columns
     canvas = np.full((height, width, 3), 60, np.uint8)
-    part = cv2.resize(portrait[:480], None, fx=height / 480, fy=height / 480)[:height, :width]
-    left = (width - part.shape[1]) // 2
-    canvas[:, left : left + part.shape[1]] = part
+    part = cv2.resize(portrait[:480], None, fx=high / 480, fy=high / 480)[:high, :wide]
+    for index in range(faces):
+        top, left = index // columns * high, index % columns * wide + (wide - part.shape[1]) // 2
+        canvas[top : top + part.shape[0], left : left + part.shape[1]] = part
     cv2.imwrite(str(path), canvas)
+
+
+def cpu_seconds(process: subprocess.Popen[str], duration_s: float) -> float:
+    """How much a process computes in the next seconds."""
+    before = cpu_so_far(process)
+    time.sleep(duration_s)
+    return cpu_so_far(process) - before
+
+
+def cpu_so_far(process: subprocess.Popen[str]) -> float:
+    """Seconds that a process has computed."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def pipeline_alone(picture: Path, detector: str, rate_hz: float, count: int = 300) -> float:
+    """Median milliseconds of the pipeline for a frame."""
+    import cv2
+    import numpy as np
+
+    from emotion_core.pipeline.facial import FacialConfig, FacialPipeline
+
+    image = cv2.imread(str(picture))
+    assert image is not None
+    pipeline = FacialPipeline(FacialConfig(detector=detector))
+    took: list[float] = []
+    for index in range(count):
+        frame = image.copy()
+        began_s = time.perf_counter()
+        pipeline.process(frame, index / rate_hz)
+        took.append(time.perf_counter() - began_s)
+        time.sleep(max(0.0, 1 / rate_hz - took[-1]))
+    return 1000 * float(np.median(took[30:]))
 
 
 class Viewer:
@@ -141,13 +194,15 @@ def start(name: str, parameters: dict[str, object]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 
-def stop(process: subprocess.Popen[str]) -> None:
-    """Ask a node to end."""
-    process.send_signal(signal.SIGINT)
+def stop(process: subprocess.Popen[str], number: int = signal.SIGINT) -> float:
+    """Ask a node to end; returns how many seconds that took."""
+    began_s = time.perf_counter()
+    process.send_signal(number)
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:
         process.kill()
+    return time.perf_counter() - began_s
 
 
 def wait_until_ready(process: subprocess.Popen[str]) -> float:
@@ -160,7 +215,7 @@ def wait_until_ready(process: subprocess.Popen[str]) -> float:
     raise SystemExit("the facial node ended before it was ready")
 
 
-def receive(seconds: float, overlay: str | None) -> dict[str, object]:
+def receive(seconds: float, overlay: str | None, node: subprocess.Popen[str]) -> dict[str, object]:
     """Statistics of what the node publishes, after two seconds to settle."""
     import numpy as np
     import rclpy
@@ -199,13 +254,13 @@ def receive(seconds: float, overlay: str | None) -> dict[str, object]:
     latencies.clear()
     faces.clear()
     first = dict(reports[-1])
-    begin = time.perf_counter()
+    begin, computed_s = time.perf_counter(), cpu_so_far(node)
     looks: dict[str, object] = {}
     if overlay:
         looks = look_now_and_then(seconds, overlay, spin, latencies, percentiles)
     else:
         spin(seconds)
-    elapsed = time.perf_counter() - begin
+    elapsed, computed_s = time.perf_counter() - begin, cpu_so_far(node) - computed_s
     last = reports[-1]
     receiver.destroy_node()
     rclpy.shutdown()
@@ -213,8 +268,10 @@ def receive(seconds: float, overlay: str | None) -> dict[str, object]:
         "frames_per_s": round(len(latencies) / elapsed, 2),
         "received": int(last["received"]) - int(first["received"]),
         "dropped": int(last["dropped"]) - int(first["dropped"]),
-        "with_one_face_percent": round(100 * float(np.mean(np.array(faces) == 1)), 1),
+        "faces": {str(count): faces.count(count) for count in sorted(set(faces))},
         "latency_ms": percentiles(latencies),
+        "node_ms": float(last["latency_p50_ms"]),
+        "cpu_ms_per_frame": round(1000 * computed_s / len(latencies), 2),
         "detector": last["detector"],
         "model": last["model"],
         "provider": last["provider"],

@@ -47,7 +47,7 @@ class RMN:
         device: 'auto' takes a GPU where ONNX Runtime has one, 'cpu', 'cuda' or 'tensorrt'.
         align: whether faces are turned so that the eyes are level, where the detector finds eyes (YuNet does); by
             default as the model was trained.
-        threads: of the network on a CPU; 0 takes all cores that this process may use.
+        threads: of networks on a CPU; 0 takes all cores that this process may use.
 
     Attributes:
         labels: of the results, in their order: angry, disgust, fear, happy, sad, surprise, neutral as far as the model
@@ -69,7 +69,7 @@ class RMN:
         self.face_detector: FaceDetector | None = None
         if face_detector is True or isinstance(face_detector, str):
             kind = face_detector if isinstance(face_detector, str) else "auto"
-            self.face_detector = create_detector(kind, _DETECTION_PX)
+            self.face_detector = create_detector(kind, _DETECTION_PX, threads=threads)
         elif face_detector:
             self.face_detector = face_detector
         self.emo_model = Classifier.load(model, threads, device)

@@ -49,7 +49,7 @@ class Engine:
 
     def __init__(self, config: AnnotateConfig) -> None:
         self.config = config
-        self._detector = create_detector(config.detector, config.detection_size, config.min_score)
+        self._detector = create_detector(config.detector, config.detection_size, config.min_score, config.threads)
         self._classifier = Classifier.load(config.model, config.threads, config.provider, config.prior)
         self._voice = VoiceModel.load(config.voice_model) if config.audio else None
         self.settings = self._settings()

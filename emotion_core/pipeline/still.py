@@ -52,7 +52,7 @@ class StillPipeline:
         name: Any = os.fspath(model) if isinstance(model, os.PathLike) else model
         self.config = config = StillConfig(model=name, detector=detector, **settings)
         bound_opencv(config.threads)
-        self.detector: FaceDetector = create_detector(detector, config.detection_size, config.min_score)
+        self.detector: FaceDetector = create_detector(detector, config.detection_size, config.min_score, config.threads)
         self.classifier = Classifier.load(config.model, config.threads, config.provider, config.prior)
         self.vote = vote
         self.timings_ms: dict[str, float] = {}
