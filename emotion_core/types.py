@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -158,10 +158,19 @@ class EmotionEstimate:
             value = getattr(self, name)
             if not _is_affect(value):
                 raise BadValue(f"{name} must lie in [-1, 1] or be NaN, got {value}")
+            if math.isnan(value):
+                object.__setattr__(self, name, math.nan)  # one and the same, for == and hash
         if not self.label:
             object.__setattr__(self, "label", self.labels[self.probabilities.index(max(self.probabilities))])
         elif self.label not in self.labels:
             raise BadValue(f"label {self.label!r} is none of {', '.join(self.labels)}")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all is equal, NaN among it; what dataclasses make says no for NaN since Python 3.13."""
+        if not isinstance(other, EmotionEstimate):
+            return NotImplemented
+        mine, theirs = (tuple(getattr(it, item.name) for item in fields(it) if item.compare) for it in (self, other))
+        return mine == theirs
 
     @property
     def confidence(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,6 +51,15 @@ class FoldAnswers:
     def output(self) -> EnsembleOutput:
         """As a network would give it."""
         return EnsembleOutput.from_arrays(self.logits, None)
+
+    def about(self, keys: Collection[str]) -> FoldAnswers:
+        """The same about some of the faces only."""
+        kept = np.flatnonzero([key in keys for key in self.keys.tolist()])
+        place = np.full(len(self.keys), -1)
+        place[kept] = np.arange(len(kept))
+        protocols = {name: place[faces][place[faces] >= 0] for name, faces in self.protocols.items()}
+        taken = {name: getattr(self, name)[kept] for name in ("logits", "truth", "folds", "keys")}
+        return replace(self, protocols=protocols, **taken)
 
     def save(self, path: str | Path) -> None:
         """Write an .npz, which ``--teacher`` takes, too."""
@@ -133,12 +142,23 @@ def _logarithms(probabilities: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def together(answers: Sequence[FoldAnswers]) -> FoldAnswers:
-    """Several networks as one: each one's mean probability is a branch."""
-    first = answers[0]
-    if any(not np.array_equal(other.keys, first.keys) for other in answers):
+    """Several networks as one, about the faces that all were asked about: each one's mean probability is a branch.
+
+    Raises:
+        EmotionError: there are no such faces.
+    """
+    least = min(answers, key=lambda one: len(one.keys))
+    common = set(least.keys.tolist()).intersection(*(one.keys.tolist() for one in answers))
+    if not common:
         raise EmotionError("the runs were asked about different faces")
-    said = np.stack([one.output().probabilities for one in answers], 1)
-    return replace(first, logits=_logarithms(said))
+    parts = [one.about(common) for one in answers]
+    first = next(part for part, one in zip(parts, answers, strict=True) if one is least)
+    order = [{key: i for i, key in enumerate(part.keys.tolist())} for part in parts]
+    said = [
+        part.output().probabilities[[places[key] for key in first.keys.tolist()]]
+        for part, places in zip(parts, order, strict=True)
+    ]
+    return replace(first, logits=_logarithms(np.stack(said, 1)))
 
 
 def find_fold(runs: str | Path, fold: int) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import stat
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -23,7 +24,7 @@ from emotion_core.media.listing import IMAGE_SUFFIXES, LIST, list_folder, read_l
 from emotion_core.media.packets import decoded
 from emotion_core.media.pictures import StoredPicture, read_picture
 from emotion_core.media.stdin import STDIN, read_stdin
-from emotion_core.store.files import user_path
+from emotion_core.store.files import mode_of, user_path
 from emotion_core.types import Picture
 
 STILLS_RATE_HZ = 30.0
@@ -315,9 +316,10 @@ def open_frames(
         return _Pictures(source, tuple(map(user_path, read_list(source[len(LIST) :]))), loop, rate_hz)
     path = user_path(source)
     try:
-        if not source or not path.exists():
+        mode = mode_of(path) if source else 0
+        if not mode:
             raise EmotionError(f"expected a camera's number or the path of a video or pictures, got {source!r}")
-        if path.is_dir():
+        if stat.S_ISDIR(mode):
             found = list_folder(path, recursive)
             if told := found.told():
                 _LOG.warning("%s: skipped %s", path, told)

@@ -94,6 +94,15 @@ def is_file(path: str | Path) -> bool:
         return False
 
 
+def mode_of(path: str | Path) -> int:
+    """What is there, as ``stat`` tells; 0 for nothing. What ``Path.exists`` takes for nothing since Python 3.14, such
+    as a name that is too long or a folder that may not be searched, is an OSError here."""
+    try:
+        return Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
 def check_writable(path: str | Path) -> None:
     """Find out before long work whether a file can be written; leaves nothing behind.
 
@@ -168,9 +177,10 @@ def sha256(path: str | Path) -> str:
 
 def _refuse_special(target: Path) -> None:
     """A folder cannot be replaced by a file; a device or a pipe could be, to everybody's loss."""
-    if target.is_dir():
+    mode = mode_of(target)
+    if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "expected a file, this is a folder", str(target))
-    if target.exists() and not target.is_file():
+    if mode and not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "expected a file, this is a device or a pipe", str(target))
 
 

@@ -348,6 +348,9 @@ def test_boxes_faces_and_estimates_of_nonsense(value):
 def test_estimates_take_lists_and_arrays():
     made = EmotionEstimate(0.0, ["a", "b"], np.array([0.25, 0.75], np.float32))
     assert made == EmotionEstimate(0.0, ("a", "b"), (0.25, 0.75)) and made.label == "b"
+    nothing = [float("nan"), np.float32("nan"), math.nan]
+    same = {EmotionEstimate(0.0, ("a", "b"), (0.25, 0.75), value, value) for value in nothing}
+    assert same == {made} and made != EmotionEstimate(0.0, ("a", "b"), (0.25, 0.75), 0.0, 0.0) and made != "b"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -172,6 +173,15 @@ def test_each_face_is_asked_about_in_its_own_fold(ferplus, run):
     both = together([answers, answers])
     np.testing.assert_allclose(both.output().probabilities, answers.output().probabilities, atol=1e-5)
     assert both.logits.shape[1] == 2
+    some = set(answers.keys[7:20].tolist())
+    part = together([answers, replace(answers.about(some), logits=answers.about(some).logits[::-1])])
+    assert part.keys.tolist() == answers.keys[7:20].tolist() and part.truth.tolist() == answers.truth[7:20].tolist()
+    expected = (answers.output().probabilities[7:20] + answers.output().probabilities[19:6:-1]) / 2
+    np.testing.assert_allclose(part.output().probabilities, expected, atol=1e-5)
+    counted = part.protocols["plurality"]
+    assert part.keys[counted].tolist() == [k for k in answers.keys[answers.protocols["plurality"]] if k in some]
+    with pytest.raises(EmotionError, match="different faces"):
+        together([answers.about(some), answers.about({answers.keys[0]})])
 
 
 def test_answers_teach(ferplus, run, tmp_path):
@@ -235,6 +245,11 @@ def test_a_finished_model_is_measured_on_photos_that_are_new_to_it(ferplus, run,
     learned = np.bincount(open_dataset("ferplus", ferplus, "train").targets, minlength=8) / 20
     np.testing.assert_allclose(noted.calibration["learned"], learned, atol=1e-5)
     assert noted.results[0]["split"] == "PublicTest without the photos of Training"
+    # With folds beside it, together they are measured on the faces that are new to all.
+    assert main(["yardstick", str(run), model, "--data", str(ferplus), "--json", "--together", "--calibrate"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [row["protocols"]["plurality"]["n"] for row in report["rows"]] == [FACES, *[len(fresh)] * 3]
+    np.testing.assert_allclose(report["calibration"]["learned"], learned, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +258,6 @@ def test_a_finished_model_is_measured_on_photos_that_are_new_to_it(ferplus, run,
         (["RUN"], "give --data DIR"),
         (["esr_compact"], "for models --photos DIR"),
         (["esr_compact", "--photos", "X", "--answers", "a.npz"], "need --data DIR"),
-        (["RUN", "esr_compact", "--data", "DATA", "--together"], "folds of all, or of none"),
         (["RUN", "--data", "DATA", "--answers", "answers.csv"], r"expected a file ending in \.npz"),
         (["RUN", "--data", "DATA", "--into", "nobody"], "unknown model 'nobody'"),
         (["EMPTY", "--data", "DATA"], r"fold_1 has no model.onnx or model.safetensors: train it with `emotion train"),
