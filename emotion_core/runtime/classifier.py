@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
 from emotion_core.runtime.ensemble import EnsembleOutput
-from emotion_core.runtime.session import open_session
+from emotion_core.session import open_session
 from emotion_core.store.calibration import Calibration
 from emotion_core.store.card import FACE, Input, ModelCard, Output
 from emotion_core.store.ensemble import EnsembleCard

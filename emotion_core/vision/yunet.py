@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
-from emotion_core.runtime.session import open_session, reason
+from emotion_core.session import open_session, reason
 from emotion_core.types import Box, Face, Picture
 from emotion_core.vision.picture import as_bgr, shrink
 

@@ -44,6 +44,7 @@ LAYERS = (
     ("audio", "vision"),
     ("models",),
     ("store",),
+    ("session",),
     ("types", "labels", "parameters", "cores", "dependencies", "plugins"),
     ("errors",),
 )
