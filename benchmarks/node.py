@@ -37,7 +37,13 @@ def main() -> int:
     parser.add_argument("--faces", type=int, default=1, help="in the picture (default: %(default)s)")
     parser.add_argument("--size", default="640x480", metavar="WxH", help="of the picture (default: %(default)s)")
     parser.add_argument("--overlay", choices=("raw", "compressed"), help="have it looked at every other second")
-    parser.add_argument("--overlay-size", type=int, default=0, metavar="PX", help="the node's overlay_size")
+    parser.add_argument(
+        "--overlay-size",
+        type=int,
+        default=1280,
+        metavar="PX",
+        help="the node's overlay_size; 0 for the picture's own (default: %(default)s)",
+    )
     args = parser.parse_args()
     os.environ.setdefault("ROS_DOMAIN_ID", str(free_domain()))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"

@@ -94,7 +94,7 @@ def detector() -> Iterator[Finding]:
     if found.name == "haar":
         yield Finding("detector", WARNING, "haar, which finds fewer faces than YuNet", "emotion download yunet")
     elif getattr(found, "engine", "") == "OpenCV":
-        slow = "yunet of March 2023, which is three times slower than that of May 2026"
+        slow = "yunet of March 2023, which takes twice as long as that of May 2026"
         yield Finding("detector", WARNING, slow, "emotion download yunet")
     else:
         yield Finding("detector", OK, found.name)

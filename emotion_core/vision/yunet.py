@@ -30,7 +30,7 @@ class YunetDetector:
     """YuNet, as the OpenCV model zoo publishes it.
 
     Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector. Machine Intelligence Research 20 (2023). The file of
-    May 2026 takes pictures of any size and runs in ONNX Runtime, three times as fast as in OpenCV. That of March 2023
+    May 2026 takes pictures of any size and runs in ONNX Runtime, twice as fast as in OpenCV. That of March 2023
     claims that they have 640 x 640 pixels, which OpenCV overlooks; it does the work there, with the same result.
 
     Args:

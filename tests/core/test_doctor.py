@@ -214,4 +214,4 @@ def test_the_slower_of_the_two_yunets_is_told(monkeypatch: pytest.MonkeyPatch) -
     old = SimpleNamespace(name="yunet", engine="OpenCV", detect=lambda image: [])
     monkeypatch.setattr("emotion_core.vision.detect.create_detector", lambda: old)
     ((verdict, text),) = found("detector")
-    assert verdict == WARNING and "three times slower" in text
+    assert verdict == WARNING and "twice as long" in text
