@@ -162,6 +162,30 @@ def test_foxgloves_own_library_reads_it(bag: Path, portrait: np.ndarray, tmp_pat
     assert [time for _, time, _ in found[:2]] == [START + LATE] * 2
 
 
+def test_faces_of_the_overlay_are_blurred_on_request(
+    bag: Path, expected: list[list[EmotionEstimate]], tmp_path: Path
+) -> None:
+    sharp, blurred = tmp_path / "sharp.mcap", tmp_path / "blurred.mcap"
+    assert emotion(bag, "--no-sound", "--output", sharp, "--overlay", "raw", *HAAR) == 0
+    assert emotion(bag, "--no-sound", "--output", blurred, "--overlay", "raw", "--blur", "faces", *HAAR) == 0
+    said = [messages(path, "/facial/estimates")[0][1].estimates[0].probabilities for path in (sharp, blurred)]
+    assert np.array_equal(*said)
+
+    def faces(path: Path) -> list[np.ndarray]:
+        pictures = [message.data.reshape(message.height, -1, 3) for _, message in messages(path, "/facial/overlay")]
+        boxes = [estimates[0].face.box.clamped(256, 300) for estimates in expected[:-1]]
+        return [picture[y : y + h, x : x + w] for picture, (x, y, w, h) in zip(pictures, boxes, strict=False)]
+
+    shown, hidden = faces(sharp), faces(blurred)
+    assert len(shown) == len(hidden) == FRAMES - 1
+    for seen, left in zip(shown, hidden, strict=True):
+        inner = (slice(30, -30), slice(10, -10))  # without the frame and its label
+        edges = [np.abs(cv2.Laplacian(face[inner].mean(2), cv2.CV_64F)).mean() for face in (seen, left)]
+        assert edges[0] > 3 * edges[1]
+    with pytest.raises(EmotionError, match="add --overlay"):
+        emotion(bag, "--blur", "faces", *HAAR)
+
+
 def test_settings_and_topics(bag: Path, tmp_path: Path, capsys: Any) -> None:
     chosen = ("--topics", "/camera/image", "--estimates-topic", "/head/estimates", "--output", tmp_path / "out.mcap")
     assert emotion(bag, *chosen, "--max-faces", 1, "--min-face-px", 200, "--duration", 0.35, "--json", *HAAR) == 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import logging
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -286,3 +289,28 @@ def test_rtsp_with_nobody_there() -> None:
         port = unused.getsockname()[1]
         with pytest.raises(EmotionError, match=rf"^rtsp://127\.0\.0\.1:{port}/a: expected a stream of pictures: Conn"):
             open_frames(f"rtsp://me:secret@127.0.0.1:{port}/a", allow_private=True)
+
+
+def test_the_command_watches_a_camera_in_the_network(server: Server, portrait: np.ndarray, tmp_path: Path) -> None:
+    from emotion_core.cli import main
+
+    picture = cv2.imencode(".jpg", cv2.resize(portrait, (256, 300)))[1].tobytes()
+
+    def answer(handler: Any) -> None:
+        handler.head(Content_Type=CAMERA)
+        while not server.over.wait(0.02):
+            for part in multipart([picture]):
+                handler.wfile.write(part)
+
+    server.answers["/video"] = answer
+    table, out = tmp_path / "seen.csv", tmp_path / "seen.mp4"
+    words = ["video", server.url("/video"), "--detector", "haar", "--duration", "1.5", "--out", str(out)]
+    assert main([*words, "--csv", str(table)]) == 2  # nobody said that an address may lead to this machine
+    assert main([*words, "--csv", str(table), "--allow-private"]) == 0
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    times = [float(row["stamp_s"]) for row in rows]
+    assert len(rows) > 3 and {row["label"] for row in rows} == {rows[0]["label"]}
+    assert times == sorted(times) and times[-1] < 1.6
+    with open_frames(str(out)) as source:
+        assert sum(1 for _ in source) > 3
