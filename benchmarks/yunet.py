@@ -37,6 +37,8 @@ def main() -> int:
     cv2.setNumThreads(1)
     ours = YunetDetector(path, max(width, height))
     theirs = cv2.FaceDetectorYN.create(str(path), "", (width, height), 0.7)
+    if len(ours.detect(image)) != 1 or len(theirs.detect(image)[1]) != 1:
+        sys.exit("expected both to find the face")
     took_ms: dict[str, list[float]] = {ours.engine: [], "OpenCV's own": []}
     for _ in range(args.runs):
         for name, search in zip(took_ms, (ours.detect, theirs.detect), strict=True):

@@ -158,8 +158,6 @@ class EmotionEstimate:
             value = getattr(self, name)
             if not _is_affect(value):
                 raise BadValue(f"{name} must lie in [-1, 1] or be NaN, got {value}")
-            if math.isnan(value):
-                object.__setattr__(self, name, math.nan)  # one and the same, for == and hash
         if not self.label:
             object.__setattr__(self, "label", self.labels[self.probabilities.index(max(self.probabilities))])
         elif self.label not in self.labels:
@@ -167,10 +165,16 @@ class EmotionEstimate:
 
     def __eq__(self, other: object) -> bool:
         """Whether all is equal, NaN among it; what dataclasses make says no for NaN since Python 3.13."""
-        if not isinstance(other, EmotionEstimate):
-            return NotImplemented
-        mine, theirs = (tuple(getattr(it, item.name) for item in fields(it) if item.compare) for it in (self, other))
-        return mine == theirs
+        return self._key() == other._key() if isinstance(other, EmotionEstimate) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        values = (getattr(self, item.name) for item in fields(self) if item.compare)
+        return tuple(
+            None if isinstance(value, (float, np.floating)) and math.isnan(value) else value for value in values
+        )
 
     @property
     def confidence(self) -> float:

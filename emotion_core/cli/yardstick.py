@@ -102,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
         raise EmotionError("faces are missing: give --data DIR with the dataset, or for models --photos DIR")
     if (args.answers or args.calibrate or args.into) and not args.data:
         raise EmotionError("--answers, --calibrate and --into need --data DIR")
+    if args.together and args.answers and 0 < len(folders) < len(args.runs):
+        raise EmotionError("--answers is of all faces, and folds and models --together know only those new to all")
     answers_file = _claim(args, folders)
     rows: list[dict[str, Any]] = []
     asked: list[FoldAnswers] = []

@@ -30,7 +30,7 @@ FILES = ("model.onnx", "model.safetensors")
 
 @dataclass(frozen=True)
 class FoldAnswers:
-    """Answers about all faces of a dataset, each from the network of its own fold.
+    """Answers about faces that were not learned from: a dataset, each face from the network of its own fold, or fewer.
 
     Attributes:
         logits: (N, branches, classes) float32, logarithms of the branches' probabilities; nothing is calibrated.

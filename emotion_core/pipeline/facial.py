@@ -24,6 +24,7 @@ from emotion_core.vision.detect import DETECTORS, FaceDetector, create_detector
 from emotion_core.vision.quality import judged
 from emotion_core.vision.regions import Regions
 from emotion_core.vision.track import IouTracker
+from emotion_core.vision.yunet import YunetDetector
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,7 @@ class FacialPipeline:
         self.detector, self._own_detector = change.detector, change.own_detector
         self._finder = self._make_finder()
         self._cadence.max_gap_s = config.max_gap_s
+        self.gap_s = self._cadence.gap_s
         self._tracker.min_iou, self._smoother.time_constant_s = config.min_iou, config.smoothing_s
 
     def reconfigure(self, config: FacialConfig) -> None:
@@ -288,7 +290,9 @@ class FacialPipeline:
     def _other_detector(self, config: FacialConfig) -> bool:
         if isinstance(self.detector, GivenFaces):
             return False  # whoever finds the faces goes on doing so
-        names = ("detector", "detection_size", "min_score", "threads")
+        names = ["detector", "detection_size", "min_score"]
+        if self._own_detector and self.detector.name == YunetDetector.name:
+            names.append("threads")  # of others they are a matter of the process, or of whoever made them
         return any(getattr(config, name) != getattr(self.config, name) for name in names)
 
     def _other_network(self, config: FacialConfig) -> bool:

@@ -14,6 +14,8 @@ from emotion_core.types import EmotionEstimate
 
 Pipeline = FacialPipeline | AudiovisualPipeline
 
+_LOOKED = 2  # pictures that wait with their faces: more would only take memory
+
 
 @dataclass(frozen=True)
 class Step:
@@ -37,7 +39,7 @@ def make_pipeline(config: FacialConfig) -> Pipeline:
     return AudiovisualPipeline(config) if isinstance(config, AudiovisualConfig) else FacialPipeline(config)
 
 
-def replay(samples: Iterable[Sample], pipeline: Pipeline) -> Iterator[Step]:
+def replay(samples: Iterable[Sample], pipeline: Pipeline, look_ahead: bool = True) -> Iterator[Step]:
     """One step for each sample, in their order; what is wrong with one does not end it.
 
     One thread reads the samples, another finds the faces, while those found before are judged here; what comes of them
@@ -46,8 +48,10 @@ def replay(samples: Iterable[Sample], pipeline: Pipeline) -> Iterator[Step]:
     Args:
         samples: of a ``BagReader``, or some of them. Sound is left out where the pipeline does not hear.
         pipeline: what it remembers from before counts. Nobody else uses it meanwhile.
+        look_ahead: without, there are no threads, and ``Step.took_s`` is what a sample takes when nothing else works.
     """
-    for sample, seen, took_s in ahead(_looked(ahead(samples), pipeline)):
+    looked = ahead(_looked(ahead(samples), pipeline), _LOOKED) if look_ahead else _looked(samples, pipeline)
+    for sample, seen, took_s in looked:
         began_s, estimates, failure = time.perf_counter(), [], seen if isinstance(seen, Exception) else None
         try:
             if not isinstance(seen, Exception):

@@ -97,7 +97,7 @@ def _estimated(scenario: Scenario) -> tuple[list[Frame], int]:
 def _through(samples: Iterator[Sample], pipeline: Any) -> tuple[list[Frame], int]:
     frames: list[Frame] = []
     failed, first_s = 0, None
-    for step in replay(samples, pipeline):
+    for step in replay(samples, pipeline, look_ahead=False):
         if isinstance(step.sample, BagPicture):
             first_s = step.sample.stamp_s if first_s is None else first_s
             if step.failure is None:

@@ -99,7 +99,7 @@ def mode_of(path: str | Path) -> int:
     as a name that is too long or a folder that may not be searched, is an OSError here."""
     try:
         return Path(path).stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for what can be no name
         return 0
 
 

@@ -93,6 +93,7 @@ def run_all(name: str, programs: Sequence[Program], args: list[str] | None = Non
                 with _told(life.program.name):
                     life.program.start(life.node)
             # What is here stays: without this, looking through all of it takes 40 ms now and then, out of an estimate.
+            # What a lifecycle manager has loaded later is looked through.
             gc.freeze()
             gc.enable()
             with _told(name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -350,7 +351,11 @@ def test_estimates_take_lists_and_arrays():
     assert made == EmotionEstimate(0.0, ("a", "b"), (0.25, 0.75)) and made.label == "b"
     nothing = [float("nan"), np.float32("nan"), math.nan]
     same = {EmotionEstimate(0.0, ("a", "b"), (0.25, 0.75), value, value) for value in nothing}
-    assert same == {made} and made != EmotionEstimate(0.0, ("a", "b"), (0.25, 0.75), 0.0, 0.0) and made != "b"
+    assert (
+        same == {made} == {pickle.loads(pickle.dumps(made))}
+        and made != EmotionEstimate(0.0, ("a", "b"), (0.25, 0.75), 0.0, 0.0)
+        and made != "b"
+    )
 
 
 @pytest.mark.parametrize(

@@ -321,6 +321,8 @@ def test_pictures_of_any_name(tmp_path: Path) -> None:
         ("text.png", b"this is no picture", "OpenCV cannot decode"),
         ("empty.jpg", b"", "no data at all"),
         ("x" * 300, None, "cannot be read: File name too long"),
+        ("a\0b", None, "expected a camera's number or the path of a video or pictures, got"),
+        ("\ud800x", None, "expected a camera's number or the path of a video or pictures, got"),
     ],
 )
 def test_what_cannot_be_opened(tmp_path: Path, name: str, content: bytes | None, said: str) -> None:

@@ -19,6 +19,7 @@ from emotion_core.runtime.ensemble import EnsembleOutput
 from emotion_core.store.card import AFFECT, FACE, LOGITS, Framing, Input, ModelCard, Output
 from emotion_core.store.finding import BUNDLED
 from emotion_core.types import Box, EmotionEstimate, Face
+from emotion_core.vision.haar import HaarDetector
 
 
 class Scripted:
@@ -293,3 +294,22 @@ def test_real_photos_mostly_agree_with_their_labels(shared, empty_store):
         agree += bool(estimates) and estimates[0].label == names.get(row["emotion"], row["emotion"])
     assert found >= 0.98 * len(rows)
     assert agree >= 0.65 * found
+
+
+def test_a_detector_of_ones_own_stays_whatever_the_threads() -> None:
+    own = HaarDetector()
+    pipeline = FacialPipeline(FacialConfig(detector="haar"), detector=own)
+    pipeline.reconfigure(replace(pipeline.config, threads=2, smoothing_s=1.0))
+    assert pipeline.detector is own
+    pipeline = FacialPipeline(FacialConfig(detector="haar"))
+    own = pipeline.detector
+    pipeline.reconfigure(replace(pipeline.config, threads=2))
+    assert pipeline.detector is own, "Haar's threads are those of OpenCV"
+
+
+def test_a_shorter_gap_counts_before_the_next_picture(portrait: np.ndarray) -> None:
+    pipeline = FacialPipeline(FacialConfig(detector="haar", max_gap_s=60))
+    pipeline.process(portrait, 0.0)
+    assert pipeline.gap_s == 60
+    pipeline.reconfigure(replace(pipeline.config, max_gap_s=0.5))
+    assert pipeline.gap_s < 1

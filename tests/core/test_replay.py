@@ -82,6 +82,9 @@ def test_faces_are_as_without_looking_ahead(troubled: list[Sample]) -> None:
     assert [outcome(step) for step in steps] == expected
     assert sum(bool(failure) for _, failure in expected) == 8 and sum(bool(found) for found, _ in expected) > 40
     assert all(step.took_s > 0 for step in steps)
+    alone = replay(troubled, FacialPipeline(config), look_ahead=False)
+    before = threading.active_count()
+    assert [outcome(step) for step in alone] == expected and threading.active_count() == before
 
 
 def test_both_senses_are_as_without_looking_ahead(troubled: list[Sample]) -> None:
