@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument(
         "--overlay-size",
         type=int,
-        default=1280,
+        default=960,
         metavar="PX",
         help="the node's overlay_size; 0 for the picture's own (default: %(default)s)",
     )

@@ -40,7 +40,7 @@ class OverlayConfig(CheckedConfig):
     """What is drawn; raises EmotionError for a bad value."""
 
     overlay_size: int = parameter(
-        1280, "The overlay is shrunk to this many pixels on its longer side; 0 keeps the size.", low=0, high=16384
+        960, "The overlay is shrunk to this many pixels on its longer side; 0 keeps the size.", low=0, high=16384
     )
     overlay_quality: int = parameter(80, "JPEG quality of the compressed overlay.", low=1, high=100)
     overlay_trace_s: float = parameter(
