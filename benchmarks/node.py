@@ -26,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from emotion_ros.process.domains import free_domain
+from emotion_ros.views.overlay import OverlayConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,7 +43,7 @@ def main() -> int:
     parser.add_argument(
         "--overlay-size",
         type=int,
-        default=960,
+        default=OverlayConfig.overlay_size,
         metavar="PX",
         help="the node's overlay_size; 0 for the picture's own (default: %(default)s)",
     )

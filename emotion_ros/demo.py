@@ -118,7 +118,7 @@ def _run(args: argparse.Namespace, folder: Path) -> int:
     source, title, loop = _source(args, folder)
     say(f"source: {title}")
     env = environment()
-    facial = _parameters(detector=args.detector, model=args.model)
+    facial = _parameters(detector=args.detector, model=args.model, overlay_size=0)  # the video is as large as the clip
     recorder = _parameters(out=str(out), duration_s=args.duration, title=f"Emotions: {title}")
     remapped = ["-r", "estimates:=/facial/estimates", "-r", "overlay:=/facial/overlay"]
     children: list[Child] = []

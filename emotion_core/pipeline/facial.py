@@ -167,7 +167,7 @@ class FacialPipeline:
         _check_parts(config, detector, classifier)
         bound_opencv(config.threads)
         self._own_detector = detector is None
-        self.detector = detector or _own_detector(config)
+        self.detector = detector or _make_detector(config)
         self.classifier = classifier or Classifier.load(config.model, config.threads, config.provider, config.prior)
         self._finder = self._make_finder()
         self._start(first_id)
@@ -203,7 +203,7 @@ class FacialPipeline:
         """
         detector, classifier, own = self.detector, self.classifier, self._own_detector
         if self._other_detector(config):
-            detector, own = _own_detector(config), True
+            detector, own = _make_detector(config), True
         if self._other_network(config):
             classifier = Classifier.load(config.model, config.threads, config.provider, config.prior)
         return FacialChange(self, config, detector, classifier, own)
@@ -313,7 +313,7 @@ class FacialPipeline:
         )
 
 
-def _own_detector(config: FacialConfig) -> FaceDetector:
+def _make_detector(config: FacialConfig) -> FaceDetector:
     return create_detector(config.detector, config.detection_size, config.min_score, config.threads)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from emotion_core.errors import EmotionError
 from emotion_core.runtime.ensemble import EnsembleOutput
-from emotion_core.session import open_session
+from emotion_core.session import CPU, open_session
 from emotion_core.store.calibration import Calibration
 from emotion_core.store.card import FACE, Input, ModelCard, Output
 from emotion_core.store.ensemble import EnsembleCard
@@ -23,10 +23,10 @@ from emotion_core.store.finding import ENSEMBLE_SUFFIX, find_model, model_dir
 from emotion_core.store.metadata import read_card
 
 PROVIDERS = {
-    "auto": ("CUDAExecutionProvider", "CPUExecutionProvider"),
-    "cpu": ("CPUExecutionProvider",),
-    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
-    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+    "auto": ("CUDAExecutionProvider", *CPU),
+    "cpu": CPU,
+    "cuda": ("CUDAExecutionProvider", *CPU),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", *CPU),
 }
 """What runs a network, in order of preference: what one cannot, the next does. TensorRT builds its engines for minutes,
 and keeps them in the model store: only when asked for."""
